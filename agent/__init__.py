@@ -1,0 +1,1 @@
+"""Questions to answers: tool registry, embedded planner, agent loop."""

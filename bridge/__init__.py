@@ -1,0 +1,1 @@
+"""The door between any scene and Python: gRPC server, session, scene client."""

@@ -1,0 +1,1 @@
+"""Watching figures: detectors today; incidents, causes and forecasts later."""

@@ -1,0 +1,1 @@
+"""Radio propagation: path loss, antenna, shadowing, link adaptation."""

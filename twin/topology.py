@@ -1,0 +1,203 @@
+"""The inventory as one numbered list: what exists, where, under which dense index and revision.
+
+The server makes it from the scenario and is the only one who assigns indices. Telemetry refers to entities
+by index; everything that people see refers to them by id.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from twin.attributes import AttributeValue, to_managed
+from twin.entities import Kind
+from twin.errors import UnknownEntity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from twin.entities import Cell, Position
+    from twin.scenario import Scenario
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entity:
+    """One row of the inventory.
+
+    Attributes:
+        index: Dense index, stable while the entity exists.
+        parent_id: The site of a cell, "" at the top.
+        attributes: Managed attributes in 3GPP names and units, as configured.
+        properties: Other facts for people (``azimuth_deg``, ``height_m``, ``slice_id`` ...).
+    """
+
+    index: int
+    id: str
+    kind: Kind
+    name: str
+    dn: str = ""
+    aliases: tuple[str, ...] = ()
+    parent_id: str = ""
+    position_m: Position = (0.0, 0.0, 0.0)
+    attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
+    properties: Mapping[str, AttributeValue] = field(default_factory=dict)
+
+
+class Topology:
+    """An immutable, indexed list of entities.
+
+    Attributes:
+        revision: Grows by one with every change of the list or of a configured attribute.
+    """
+
+    __slots__ = ("_by_id", "_by_index", "entities", "revision")
+
+    def __init__(self, entities: Iterable[Entity], *, revision: int) -> None:
+        self.entities = tuple(entities)
+        self.revision = revision
+        self._by_id = {entity.id: entity for entity in self.entities}
+        self._by_index = {entity.index: entity for entity in self.entities}
+
+    def __len__(self) -> int:
+        return len(self.entities)
+
+    def __contains__(self, entity_id: str) -> bool:
+        return entity_id in self._by_id
+
+    def get(self, entity_id: str) -> Entity:
+        """Return the entity with this id.
+
+        Raises:
+            UnknownEntity: There is none.
+        """
+        try:
+            return self._by_id[entity_id]
+        except KeyError:
+            raise UnknownEntity(f"no entity has the id `{entity_id}`") from None
+
+    def at(self, index: int) -> Entity:
+        """Return the entity with this dense index.
+
+        Raises:
+            UnknownEntity: There is none.
+        """
+        try:
+            return self._by_index[index]
+        except KeyError:
+            raise UnknownEntity(f"no entity has the index `{index}`") from None
+
+    def of_kind(self, kind: Kind) -> tuple[Entity, ...]:
+        """Return the entities of one kind in index order."""
+        return tuple(entity for entity in self.entities if entity.kind is kind)
+
+    def with_attributes(self, changes: Iterable[tuple[str, str, AttributeValue]]) -> Topology:
+        """Return the next revision, in which the configured attributes (entity id, name, 3GPP value) are changed."""
+        edited = dict(self._by_id)
+        for entity_id, name, value in changes:
+            old = self.get(entity_id) if entity_id not in edited else edited[entity_id]
+            edited[entity_id] = Entity(
+                index=old.index,
+                id=old.id,
+                kind=old.kind,
+                name=old.name,
+                dn=old.dn,
+                aliases=old.aliases,
+                parent_id=old.parent_id,
+                position_m=old.position_m,
+                attributes={**old.attributes, name: value},
+                properties=old.properties,
+            )
+        return Topology((edited[entity.id] for entity in self.entities), revision=self.revision + 1)
+
+
+def _cell_attributes(cell: Cell) -> dict[str, AttributeValue]:
+    return {
+        "digitalTilt": to_managed("digitalTilt", cell.tilt_deg),
+        "digitalAzimuth": 0.0,
+        "configuredMaxTxPower": to_managed("configuredMaxTxPower", cell.tx_power_dbm),
+        "administrativeState": cell.administrative_state.value,
+    }
+
+
+def topology_of(scenario: Scenario, *, revision: int = 1) -> Topology:
+    """Number every entity: sites, cells, slices, nodes, links, places, buildings, UEs, in this order."""
+    rows: list[Entity] = []
+
+    def add(entity_id: str, kind: Kind, name: str, **rest: object) -> None:
+        rows.append(Entity(index=len(rows), id=entity_id, kind=kind, name=name, **rest))  # type: ignore[arg-type]
+
+    sites = {site.id: site for site in scenario.sites}
+    for site in scenario.sites:
+        add(
+            site.id,
+            Kind.SITE,
+            site.name,
+            dn=site.dn,
+            aliases=site.aliases,
+            position_m=site.position_m,
+            properties={"height_m": site.height_m},
+        )
+    for cell in scenario.cells:
+        east, north, up = sites[cell.site_id].position_m
+        add(
+            cell.id,
+            Kind.CELL,
+            cell.name,
+            dn=cell.dn,
+            aliases=cell.aliases,
+            parent_id=cell.site_id,
+            position_m=(east, north, up + sites[cell.site_id].height_m),
+            attributes=_cell_attributes(cell),
+            properties={
+                "azimuth_deg": cell.azimuth_deg,
+                "carrier_hz": cell.carrier_hz,
+                "bandwidth_hz": cell.bandwidth_hz,
+                "nRPCI": float(cell.nr_pci),
+                "sector": float(cell.sector),
+                "environment": cell.environment,
+            },
+        )
+    for part in scenario.slices:
+        add(part.id, Kind.SLICE, part.name, dn=part.dn, aliases=part.aliases, properties={"sST": float(part.sst)})
+    for node in scenario.nodes:
+        add(node.id, Kind.NODE, node.name, dn=node.dn, position_m=node.position_m, properties={"role": node.role})
+    for link in scenario.links:
+        add(
+            link.id,
+            Kind.LINK,
+            link.name,
+            dn=link.dn,
+            aliases=link.aliases,
+            properties={"a_id": link.a_id, "b_id": link.b_id, "capacity_bps": link.capacity_bps},
+        )
+    for place in scenario.places:
+        add(
+            place.id,
+            Kind.PLACE,
+            place.name,
+            aliases=place.aliases,
+            position_m=place.position_m,
+            properties={"category": place.category},
+        )
+    for building in scenario.buildings:
+        east, north = (float(value) for value in building.footprint_m.mean(axis=0))
+        add(
+            building.id,
+            Kind.BUILDING,
+            building.name or building.id.replace("-", " "),
+            position_m=(east, north, 0.0),
+            properties={
+                "height_m": building.height_m,
+                "height_source": building.height_source,
+                "land_use": building.land_use.value,
+            },
+        )
+    for ue in scenario.ues:
+        add(
+            ue.id,
+            Kind.UE,
+            ue.id.replace("-", " "),
+            position_m=(*ue.home_m, 1.5),
+            properties={"slice_id": ue.slice_id, "mobility": ue.mobility, "land_use": ue.land_use.value},
+        )
+    return Topology(rows, revision=revision)

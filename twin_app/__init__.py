@@ -1,0 +1,1 @@
+"""The running product: settings, composition root, REST, page, command line, scene process."""

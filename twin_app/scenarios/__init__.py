@@ -1,0 +1,1 @@
+"""City files and generators to scenarios."""
