@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from twin.commands import Command, CommandResult, SetAttribute
     from twin.control import Change
     from twin.entities import Kind
+    from twin.scenario import Origin
     from twin.telemetry import PmReport, Series, TelemetryBatch
     from twin.topology import Topology
 
@@ -199,6 +200,8 @@ class SceneStart:
         resume_at_sim_s: Simulated time to go on from (the last sample in memory), None for a new world.
         past_s: How many seconds of past the scene should report before it goes live; 0 = none.
         desired: Configuration that the scene must have, as committed.
+        origin: Where (0, 0, 0) m lies on Earth, None when unknown.
+        scenario_digest: SHA-256 of the scenario that the twin serves, "" when unknown.
     """
 
     topology: Topology
@@ -207,6 +210,8 @@ class SceneStart:
     past_s: int
     speed: float
     desired: tuple[SetAttribute, ...]
+    origin: Origin | None = None
+    scenario_digest: str = ""
 
 
 class SceneSink(Protocol):

@@ -1,1 +1,4 @@
-"""Radio propagation: path loss, antenna, shadowing, link adaptation."""
+"""First radio model: large-scale propagation, sector antennas, link adaptation, load-coupled SINR.
+
+Large-scale only: no fast fading, no packets. Imports the standard library, numpy and `twin.errors` at most.
+"""

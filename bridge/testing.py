@@ -1,0 +1,103 @@
+"""A small real sink for those who test a scene of their own: keeps what the scene says, in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from twin.commands import SetAttribute
+    from twin.ports import SceneInfo, SceneStart
+    from twin.telemetry import PmReport, TelemetryBatch
+
+
+class MemorySink:
+    """Implements :class:`~twin.ports.SceneSink`.
+
+    Args:
+        start: What every scene is told.
+
+    Attributes:
+        durable: While False, `done` of arriving reports is held back; :meth:`store` releases it.
+        reports: Every report once, by (scene, epoch, granularity, end).
+        repetitions: Reports that came again.
+    """
+
+    def __init__(self, start: SceneStart) -> None:
+        self.start = start
+        self.durable = True
+        self.scenes: dict[str, SceneInfo] = {}
+        self.gone: list[tuple[str, str]] = []
+        self.live_at_s: dict[str, float] = {}
+        self.batches: list[TelemetryBatch] = []
+        self.reports: dict[tuple[str, int, int, float], PmReport] = {}
+        self.repetitions = 0
+        self.configuration: dict[tuple[str, str], SetAttribute] = {}
+        self.events: list[tuple[str, str, Mapping[str, Any], float]] = []
+        self._held: list[Callable[[], None]] = []
+        self._changed = asyncio.Event()
+
+    async def until(self, condition: Callable[[], bool], *, timeout_s: float = 5.0) -> None:
+        """Wait until something that this sink was told makes the condition true.
+
+        Raises:
+            TimeoutError: It did not.
+        """
+        async with asyncio.timeout(timeout_s):
+            while not condition():
+                self._changed.clear()
+                await self._changed.wait()
+
+    def store(self) -> None:
+        """Make every held report durable."""
+        held, self._held = self._held, []
+        for done in held:
+            done()
+
+    def scene_connecting(self, info: SceneInfo) -> SceneStart:
+        """Let every scene in."""
+        self.scenes[info.scene_id] = info
+        self._changed.set()
+        return self.start
+
+    def scene_disconnected(self, scene_id: str, reason: str) -> None:
+        """Note who left."""
+        self.scenes.pop(scene_id, None)
+        self.live_at_s.pop(scene_id, None)
+        self.gone.append((scene_id, reason))
+        self._changed.set()
+
+    def scene_live(self, scene_id: str, sim_time_s: float) -> None:
+        """Note who is live."""
+        self.live_at_s[scene_id] = sim_time_s
+        self._changed.set()
+
+    def telemetry(self, batch: TelemetryBatch) -> None:
+        """Keep a batch."""
+        self.batches.append(batch)
+        self._changed.set()
+
+    async def pm(self, report: PmReport, done: Callable[[], None]) -> None:
+        """Keep a report once."""
+        key = (report.scene_id, report.epoch, report.granularity_period_s, report.period_end_sim_time_s)
+        if key in self.reports:
+            self.repetitions += 1
+        self.reports[key] = report
+        if self.durable:
+            done()
+        else:
+            self._held.append(done)
+        self._changed.set()
+
+    def observed(self, scene_id: str, attributes: Sequence[SetAttribute], sim_time_s: float) -> None:
+        """Keep the configuration of the scene."""
+        del scene_id, sim_time_s
+        self.configuration |= {(a.entity_id, a.attribute): a for a in attributes}
+        self._changed.set()
+
+    def scene_event(self, scene_id: str, name: str, facts: Mapping[str, Any], sim_time_s: float) -> None:
+        """Keep an event."""
+        self.events.append((scene_id, name, facts, sim_time_s))
+        self._changed.set()

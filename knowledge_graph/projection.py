@@ -1,0 +1,239 @@
+"""From the twin's own values to rows of the graph: pure functions, no engine.
+
+Truth is the scenario and the journal; what is made here can be made again at any time. A row is a mapping from
+property names of :mod:`knowledge_graph.schema` to plain values; a relation's row has ``from_id`` and ``to_id`` too.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from knowledge_graph.schema import LABEL_OF_KIND, RELATION
+from twin.attributes import ATTRIBUTES
+from twin.control import ChangeState
+from twin.entities import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from twin.alarms import Alarm
+    from twin.control import Change
+    from twin.scenario import Scenario
+    from twin.topology import Entity, Topology
+
+Row = dict[str, Any]
+Ends = tuple[str, str, str]
+"""Relation, from label, to label."""
+
+_CELL_ATTRIBUTES = tuple(row.name for row in ATTRIBUTES if row.kind is Kind.CELL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraphPicture:
+    """Everything that the graph is made of.
+
+    Attributes:
+        scenario: Gives the neighbour relations.
+        topology: Gives every entity with its configured attributes.
+        alarms: Active and cleared ones, from the journal.
+        changes: All changes, from the journal.
+    """
+
+    scene_id: str
+    scenario: Scenario
+    topology: Topology
+    alarms: tuple[Alarm, ...] = ()
+    changes: tuple[Change, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GraphRows:
+    """Rows per label and per relation with its two ends."""
+
+    nodes: dict[str, list[Row]]
+    relations: dict[Ends, list[Row]]
+
+    def add_node(self, label: str, row: Row) -> None:
+        """Append a node."""
+        self.nodes.setdefault(label, []).append(row)
+
+    def add_relation(self, name: str, from_label: str, to_label: str, row: Row) -> None:
+        """Append a relationship."""
+        self.relations.setdefault((name, from_label, to_label), []).append(row)
+
+
+def milliseconds(sim_time_s: float | None) -> int | None:
+    """Return simulated seconds as whole milliseconds."""
+    return None if sim_time_s is None else round(sim_time_s * 1000)
+
+
+def label_of(topology: Topology, entity_id: str) -> str | None:
+    """Return the label of an entity that is a node, None for a UE or something that does not exist."""
+    if entity_id not in topology:
+        return None
+    label = LABEL_OF_KIND.get(topology.get(entity_id).kind.value)
+    return label.name if label else None
+
+
+def rows_of(picture: GraphPicture) -> GraphRows:
+    """Return the whole graph as rows."""
+    rows = GraphRows({}, {})
+    add_inventory(rows, picture)
+    for alarm in picture.alarms:
+        add_alarm(rows, alarm, picture.topology)
+    known = {change.id for change in picture.changes}
+    for change in picture.changes:
+        add_change(rows, change, picture.topology, scene_id=picture.scene_id, known=known)
+    return rows
+
+
+def add_inventory(rows: GraphRows, picture: GraphPicture) -> None:
+    """Append every entity but the UEs, and what connects them."""
+    topology = picture.topology
+    subscribed = Counter(str(ue.properties.get("slice_id", "")) for ue in topology.of_kind(Kind.UE))
+    for entity in topology.entities:
+        if entity.kind is Kind.UE:
+            continue
+        node = _node(entity, scene_id=picture.scene_id, revision=topology.revision)
+        if entity.kind is Kind.SLICE:
+            node["ue_count"] = subscribed[entity.id]
+        rows.add_node(LABEL_OF_KIND[entity.kind.value].name, node)
+        if entity.kind is Kind.CELL and entity.parent_id in topology:
+            rows.add_relation("HAS_CELL", "Site", "Cell", {"from_id": entity.parent_id, "to_id": entity.id})
+        elif entity.kind is Kind.LINK:
+            _add_link(rows, entity, topology)
+    for relation in picture.scenario.neighbours:
+        if relation.source_id in topology and relation.target_id in topology:
+            rows.add_relation(
+                "NEIGHBOUR_OF",
+                "Cell",
+                "Cell",
+                {
+                    "from_id": relation.source_id,
+                    "to_id": relation.target_id,
+                    "cell_individual_offset_db": float(relation.cell_individual_offset_db),
+                },
+            )
+
+
+def _node(entity: Entity, *, scene_id: str, revision: int) -> Row:
+    label = LABEL_OF_KIND[entity.kind.value]
+    row: Row = {
+        "id": entity.id,
+        "kind": label.kind,
+        "scene_id": scene_id,
+        "name": entity.name,
+        "dn": entity.dn,
+        "aliases": list(entity.aliases),
+        "east_m": float(entity.position_m[0]),
+        "north_m": float(entity.position_m[1]),
+        "up_m": float(entity.position_m[2]),
+        **entity.properties,
+    }
+    if entity.kind is Kind.CELL:
+        row |= cell_attributes(entity, revision=revision)
+    names = {prop.name for prop in label.properties if not prop.live}
+    return {name: value for name, value in row.items() if name in names}
+
+
+def cell_attributes(entity: Entity, *, revision: int) -> Row:
+    """Return the configured attributes of a cell, 3GPP names and units, None where it has none."""
+    return {name: entity.attributes.get(name) for name in _CELL_ATTRIBUTES} | {"configuration_revision": revision}
+
+
+def _add_link(rows: GraphRows, link: Entity, topology: Topology) -> None:
+    far, near = str(link.properties.get("a_id", "")), str(link.properties.get("b_id", ""))
+    far_label, near_label = label_of(topology, far), label_of(topology, near)
+    for side, end, label in (("a", far, far_label), ("b", near, near_label)):
+        if label is not None:
+            rows.add_relation("END_OF", label, "TransportLink", {"from_id": end, "to_id": link.id, "side": side})
+    if far_label is not None and near_label is not None:
+        rows.add_relation(
+            "BACKHAUL",
+            far_label,
+            near_label,
+            {
+                "from_id": far,
+                "to_id": near,
+                "link_id": link.id,
+                "capacity_bps": float(link.properties.get("capacity_bps", 0.0)),
+            },
+        )
+
+
+def add_alarm(rows: GraphRows, alarm: Alarm, topology: Topology) -> None:
+    """Append an alarm and what it is raised on."""
+    first = alarm.evidence[0] if alarm.evidence else None
+    rows.add_node(
+        "Alarm",
+        {
+            "id": alarm.id,
+            "kind": "alarm",
+            "scene_id": alarm.scene_id,
+            "name": alarm.specific_problem,
+            "entity_id": alarm.entity_id,
+            "dn": alarm.dn,
+            "probable_cause": alarm.probable_cause,
+            "perceived_severity": alarm.perceived_severity.value,
+            "event_type": alarm.event_type,
+            "specific_problem": alarm.specific_problem,
+            "evidence_kpi": first.kpi if first else "",
+            "evidence_value": float(first.value) if first else None,
+            "evidence_expected": float(first.expected) if first else None,
+            "valid_from_ms": milliseconds(alarm.raised_at_s),
+            "valid_to_ms": milliseconds(alarm.cleared_at_s),
+        },
+    )
+    _add_about(rows, "RAISED_ON", "Alarm", {"from_id": alarm.id, "to_id": alarm.entity_id}, topology)
+
+
+def add_change(rows: GraphRows, change: Change, topology: Topology, *, scene_id: str, known: Iterable[str]) -> None:
+    """Append a change, what it touches, and which of the `known` changes it takes back."""
+    rolled_back = change.state is ChangeState.ROLLED_BACK
+    rows.add_node(
+        "Change",
+        {
+            "id": change.id,
+            "kind": "change",
+            "scene_id": scene_id,
+            "name": "; ".join(action.sentence for action in change.actions),
+            "state": change.state.value,
+            "reason": change.reason,
+            "proposed_by": change.proposed_by,
+            "approved_by": change.approved_by,
+            "outcome": change.outcome,
+            "proposed_at_ms": milliseconds(change.proposed_at_sim_s),
+            "finished_at_ms": milliseconds(change.finished_at_sim_s),
+            "valid_from_ms": milliseconds(change.applied_at_sim_s),
+            "valid_to_ms": milliseconds(change.finished_at_sim_s) if rolled_back else None,
+        },
+    )
+    for action in change.actions:
+        enumeration = isinstance(action.value, str)
+        _add_about(
+            rows,
+            "TOUCHES",
+            "Change",
+            {
+                "from_id": change.id,
+                "to_id": action.entity_id,
+                "attribute": action.attribute,
+                "unit": action.unit,
+                "sentence": action.sentence,
+                "old_number": None if enumeration else float(action.old_value),
+                "new_number": None if enumeration else float(action.value),
+                "old_text": str(action.old_value) if enumeration else "",
+                "new_text": str(action.value) if enumeration else "",
+            },
+            topology,
+        )
+    if change.undoes and change.undoes in set(known):
+        rows.add_relation("UNDOES", "Change", "Change", {"from_id": change.id, "to_id": change.undoes})
+
+
+def _add_about(rows: GraphRows, relation: str, from_label: str, row: Row, topology: Topology) -> None:
+    label = label_of(topology, row["to_id"])
+    if label is not None and (from_label, label) in RELATION[relation].ends:
+        rows.add_relation(relation, from_label, label, row)

@@ -1,0 +1,12 @@
+// The cells within radius_m of a point (ENU metres), nearest first.
+// params: east_m DOUBLE, north_m DOUBLE, radius_m DOUBLE = 500, limit INT64 = 20
+// columns: id, name, distance_m, east_m, north_m, azimuth_deg, administrative_state
+// ordered: yes
+MATCH (n:Cell)
+WHERE n.east_m >= $east_m - $radius_m AND n.east_m <= $east_m + $radius_m
+  AND n.north_m >= $north_m - $radius_m AND n.north_m <= $north_m + $radius_m
+WITH n, sqrt((n.east_m - $east_m) * (n.east_m - $east_m) + (n.north_m - $north_m) * (n.north_m - $north_m)) AS distance_m
+WHERE distance_m <= $radius_m
+RETURN n.id AS id, n.name AS name, distance_m, n.east_m AS east_m, n.north_m AS north_m, n.azimuth_deg AS azimuth_deg, n.administrativeState AS administrative_state
+ORDER BY distance_m, id
+LIMIT $limit

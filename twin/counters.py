@@ -1,0 +1,170 @@
+"""From additive sums to the counters of a PM report, the same way for one live second and for a period of the past."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from twin.entities import Kind
+from twin.kpi import KPIS
+from twin.moments import CELL_FEATURES, LINK_FEATURES, SLICE_FEATURES
+from twin.setup_failures import PROCEDURES, Procedure, percent
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from twin.world import World
+
+REPORT_KINDS = (Kind.CELL, Kind.SLICE, Kind.LINK)
+COUNTERS = tuple(row.name for row in KPIS if set(row.kinds) & set(REPORT_KINDS))
+"""Columns of every report, in the order of the KPI table."""
+_MIN_ACTIVE_S = 1e-6
+"""Less active time than this is no traffic: a throughput would be a division of nothing by nothing."""
+
+Columns = dict[str, "NDArray[np.float64]"]
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class SetUps:
+    """Set-ups of one period, or of many in the leading axis; all ``[..., num_cells]``.
+
+    Attributes:
+        attempts: RRC set-up attempts.
+        failures: RRC set-ups that failed.
+        rrc_percent: RRC failure rate over the last 15 minutes.
+        drb_percent: DRB failure rate over the last 15 minutes.
+    """
+
+    attempts: NDArray[np.int64]
+    failures: NDArray[np.int64]
+    rrc_percent: NDArray[np.float64]
+    drb_percent: NDArray[np.float64]
+
+
+def draw_set_ups(
+    world: World,
+    sums: NDArray[np.float64],
+    *,
+    week_second: NDArray[np.float64],
+    sim_time_s: NDArray[np.float64],
+    rng: np.random.Generator,
+) -> dict[Procedure, tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Return (attempts, failures) by procedure, ``[num_times, num_cells]`` each, for sums of whole periods.
+
+    Attempts are Poisson around what the connections ask for; each fails with the fitted probability, or for want
+    of signal. Every successful RRC set-up attempts one bearer.
+    """
+    expected = sums[..., CELL_FEATURES.index("attempts")]
+    lost = sums[..., CELL_FEATURES.index("no_signal")] / np.maximum(expected, 1e-9)
+    attempts = rng.poisson(expected)
+    drawn: dict[Procedure, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
+    for name in PROCEDURES:
+        chance = world.failures.probability(name, week_second=week_second, sim_time_s=sim_time_s)
+        chance = np.clip(1.0 - (1.0 - chance) * (1.0 - lost), 0.0, 1.0)
+        failures = rng.binomial(attempts, chance)
+        drawn[name] = (attempts, failures)
+        attempts = attempts - failures
+    return drawn
+
+
+def set_ups_of(drawn: dict[Procedure, tuple[NDArray[np.int64], NDArray[np.int64]]]) -> SetUps:
+    """Return the set-ups of periods that are themselves 15 minutes long."""
+    attempts, failures = drawn["rrc"]
+    return SetUps(
+        attempts=attempts,
+        failures=failures,
+        rrc_percent=percent(failures, attempts),
+        drb_percent=percent(drawn["drb"][1], drawn["drb"][0]),
+    )
+
+
+def report_values(
+    *,
+    cells: NDArray[np.float64],
+    slices: NDArray[np.float64],
+    links: NDArray[np.float64],
+    set_ups: SetUps,
+    handovers: NDArray[np.float64] | None,
+) -> NDArray[np.float32]:
+    """Return ``[..., num_cells + num_slices + num_links, len(COUNTERS)] float32``; NaN where an entity has none.
+
+    Args:
+        cells: ``[..., num_cells, len(CELL_FEATURES)]`` sums over the period, times seconds.
+        slices: ``[..., num_slices, len(SLICE_FEATURES)]``.
+        links: ``[..., num_links, len(LINK_FEATURES)]``.
+        set_ups: Attempts and failures of the period.
+        handovers: ``[..., num_cells]`` successful outgoing handovers; None in the past, which cannot count them.
+    """
+    blocks = (_cell_columns(cells, set_ups, handovers), _slice_columns(slices), _link_columns(links))
+    sizes = (cells.shape[-2], slices.shape[-2], links.shape[-2])
+    values = np.full((*cells.shape[:-2], sum(sizes), len(COUNTERS)), np.nan, dtype=np.float32)
+    start = 0
+    for block, size in zip(blocks, sizes, strict=True):
+        for name, column in block.items():
+            values[..., start : start + size, COUNTERS.index(name)] = column
+        start += size
+    return values
+
+
+def _ratio(above: NDArray[np.float64], below: NDArray[np.float64], least: float) -> NDArray[np.float64]:
+    return np.where(below > least, above / np.maximum(below, least), np.nan)
+
+
+def _traffic(feature: Columns) -> Columns:
+    """Return the KPIs that cells and slices share."""
+    time_s = np.maximum(feature["time_s"], 1e-9)
+    return {
+        # TS 28.552 5.1.1.3.1: volume over the time in which data was waiting.
+        "DRB.UEThpDl": _ratio(feature["bits"] / 1e3, feature["active"], _MIN_ACTIVE_S),
+        "RRU.PrbTotDl": np.minimum(100.0 * feature["share"] / time_s, 100.0),
+        "DRB.PdcpSduVolumeDL": feature["bits"] / 1e6,
+        "RRC.ConnMean": feature["connected"] / time_s,
+        "DRB.MeanActiveUeDl": feature["active"] / time_s,
+        "DRB.RlcSduDelayDl": _ratio(feature["bit_delay"], feature["bits"], 1.0),
+    }
+
+
+def _columns(sums: NDArray[np.float64], names: tuple[str, ...]) -> Columns:
+    return {name: sums[..., place] for place, name in enumerate(names)}
+
+
+def _cell_columns(
+    sums: NDArray[np.float64], set_ups: SetUps, handovers: NDArray[np.float64] | None
+) -> Columns:
+    feature = _columns(sums, CELL_FEATURES)
+    someone = 1e-6 * np.maximum(feature["time_s"], 1e-9)
+
+    def mean_of_users(name: str) -> NDArray[np.float64]:
+        return np.where(
+            feature["connected"] > someone, feature[name] / np.maximum(feature["connected"], 1e-12), np.nan
+        )
+
+    columns = _traffic(feature)
+    columns |= {
+        "RRC.ConnEstabAtt": set_ups.attempts.astype(np.float64),
+        "RRC.ConnEstabSucc": (set_ups.attempts - set_ups.failures).astype(np.float64),
+        "vsData6gRrcSetupFailureRate": set_ups.rrc_percent,
+        "vsData6gDrbSetupFailureRate": set_ups.drb_percent,
+        "vsData6gMeanSsRsrp": mean_of_users("rsrp"),
+        "vsData6gMeanSsSinr": mean_of_users("sinr"),
+        "vsData6gMeanCqi": mean_of_users("cqi"),
+        "PEE.AvgPower": feature["energy_j"] / np.maximum(feature["time_s"], 1e-9),
+    }
+    if handovers is not None:
+        columns["MM.HoExeIntraSucc"] = handovers
+    return columns
+
+
+def _slice_columns(sums: NDArray[np.float64]) -> Columns:
+    return _traffic(_columns(sums, SLICE_FEATURES))
+
+
+def _link_columns(sums: NDArray[np.float64]) -> Columns:
+    feature = _columns(sums, LINK_FEATURES)
+    time_s = np.maximum(feature["time_s"], 1e-9)
+    return {
+        "vsData6gLinkLoad": np.minimum(100.0 * feature["load"] / time_s, 1000.0),
+        "vsData6gLinkThroughput": feature["bits"] / 1e6 / time_s,
+    }

@@ -1,0 +1,85 @@
+"""A picture of the air: SINR, strongest cell and RSRP on a raster at street level."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from twin.errors import OutOfRange
+from twin.moments import IDLE_ACTIVITY
+from twin.radio.propagation import link_gain_db, outdoor_points, received_mw
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from twin.radio.propagation import Sectors
+    from twin.world import World
+
+MAX_PIXELS = 4_000_000
+_CHUNK = 8_192
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SinrMap:
+    """A raster over the scenario's extent; row 0 lies in the south.
+
+    Attributes:
+        west_m: East coordinate of the left edge.
+        south_m: North coordinate of the lower edge.
+        cell_m: Edge of a pixel.
+        sinr_db: ``[rows, cols] float32``, NaN where no cell is on the air.
+        best_cell: ``[rows, cols] int32`` column in `scenario.cells` of the strongest cell.
+        rsrp_dbm: ``[rows, cols] float32`` of that cell.
+    """
+
+    west_m: float
+    south_m: float
+    cell_m: float
+    sinr_db: NDArray[np.float32]
+    best_cell: NDArray[np.int32]
+    rsrp_dbm: NDArray[np.float32]
+
+
+def sinr_map(world: World, sectors: Sectors, load: NDArray[np.float32], *, resolution_m: float) -> SinrMap:
+    """Return the map at a given load of each cell.
+
+    Raises:
+        OutOfRange: The resolution is not positive, or gives more than four million pixels.
+    """
+    west, south, east, north = world.scenario.extent_m
+    if not resolution_m > 0 or (east - west) * (north - south) / resolution_m**2 > MAX_PIXELS:
+        raise OutOfRange(
+            f"a resolution of `{resolution_m:g} m` does not give 1 to {MAX_PIXELS:,} pixels; choose another"
+        )
+    cols = max(1, int(np.ceil((east - west) / resolution_m)))
+    rows = max(1, int(np.ceil((north - south) / resolution_m)))
+    x, y = np.meshgrid(
+        west + (np.arange(cols) + 0.5) * resolution_m, south + (np.arange(rows) + 0.5) * resolution_m
+    )
+    centre_m = np.column_stack([x.ravel(), y.ravel()]).astype(np.float32)
+    parts = [_pixels(world, sectors, load, centre_m[at : at + _CHUNK]) for at in range(0, len(centre_m), _CHUNK)]
+    sinr_db, best, rsrp_dbm = (np.concatenate(part).reshape(rows, cols) for part in zip(*parts, strict=True))
+    return SinrMap(
+        west_m=west, south_m=south, cell_m=resolution_m, sinr_db=sinr_db, best_cell=best, rsrp_dbm=rsrp_dbm
+    )
+
+
+def _pixels(
+    world: World, sectors: Sectors, load: NDArray[np.float32], centre_m: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.float32]]:
+    paths = world.propagation.paths(outdoor_points(centre_m))
+    power_mw = received_mw(link_gain_db(paths, sectors, world.propagation.mast_of_cell), sectors)
+    row = np.arange(len(centre_m))
+    level = 10.0 * np.log10(np.maximum(power_mw, 1e-30)) - world.rsrp_offset_db
+    best = level.argmax(axis=1)
+    same_carrier = world.carrier_of_cell[best][:, None] == world.carrier_of_cell[None, :]
+    activity = IDLE_ACTIVITY + (1.0 - IDLE_ACTIVITY) * load
+    own_mw = power_mw[row, best]
+    other_mw = (power_mw * activity * same_carrier).sum(axis=1) - own_mw * activity[best]
+    sinr = own_mw / (np.maximum(other_mw, 0.0) + world.noise_mw[best])
+    with_signal = own_mw > 0.0
+    sinr_db = np.where(with_signal, 10.0 * np.log10(np.maximum(sinr, 1e-30)), np.nan)
+    rsrp_dbm = np.where(with_signal, level[row, best], np.nan)
+    return sinr_db.astype(np.float32), best.astype(np.int32), rsrp_dbm.astype(np.float32)

@@ -1,0 +1,1 @@
+"""The REST face: one FastAPI application over the running twin."""

@@ -1,0 +1,36 @@
+"""Puts the REST face together."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI
+from starlette.middleware.gzip import GZipMiddleware
+
+from twin_app.api import problems, routes_act, routes_read
+from twin_app.api.gate import Gate
+from twin_app.page_api import page_router
+
+if TYPE_CHECKING:
+    from twin_app.running import Twin
+
+
+def create_app(twin: Twin) -> FastAPI:
+    """Return the application that serves this twin."""
+    app = FastAPI(
+        title="Twin6G",
+        version=version("twin6g"),
+        summary="A digital twin of a 6G radio network that you can ask and change.",
+        description="Facts use simulated time (RFC 3339, the city's zone). Errors are RFC 9457 problems.",
+        docs_url=None,  # its page loads scripts from elsewhere; `/openapi.json` is here
+        redoc_url=None,
+    )
+    app.state.twin = twin
+    problems.install(app)
+    app.include_router(routes_read.router)
+    app.include_router(routes_act.router)
+    app.include_router(page_router(twin.rasters))
+    app.add_middleware(GZipMiddleware, minimum_size=2_000)
+    app.add_middleware(Gate, max_body_bytes=twin.settings.http.max_body_bytes)
+    return app

@@ -1,0 +1,63 @@
+"""What routes need: the running twin, the caller with a scope, the scene, a page of a list."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import Depends, Query, Request
+
+from twin.errors import InvalidInput, NotFound
+from twin_app.access import Caller, Scope, caller_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from twin_app.running import Twin
+
+
+def twin_of(request: Request) -> Twin:
+    """Return the running twin."""
+    return request.app.state.twin
+
+
+def _caller_with(scope: Scope) -> Callable[[Request], Caller]:
+    def caller(request: Request) -> Caller:
+        tokens = twin_of(request).settings.access.tokens
+        who = caller_of(request.headers.get("authorization"), tokens)
+        who.need(scope)
+        return who
+
+    return caller
+
+
+def the_scene(
+    request: Request, scene: Annotated[str | None, Query(description="Scene id; the only one by default.")] = None
+) -> str:
+    """Return the scene that a request is about."""
+    only = twin_of(request).world.scene_id
+    if scene is not None and scene != only:
+        raise NotFound(f"there is no scene `{scene}`; scenes: {only}")
+    return only
+
+
+Observer = Annotated[Caller, Depends(_caller_with(Scope.OBSERVE))]
+Proposer = Annotated[Caller, Depends(_caller_with(Scope.PROPOSE))]
+Approver = Annotated[Caller, Depends(_caller_with(Scope.APPROVE))]
+Instructor = Annotated[Caller, Depends(_caller_with(Scope.FAULTS))]
+SceneId = Annotated[str, Depends(the_scene)]
+Limit = Annotated[int, Query(ge=1, le=500, description="Items per page.")]
+Cursor = Annotated[str | None, Query(max_length=100, description="`next_cursor` of the page before.")]
+
+
+def page_of(items: Sequence[Any], *, cursor: str | None, limit: int) -> dict[str, Any]:
+    """Return one page of a list and the cursor of the next."""
+    start = 0
+    if cursor:
+        try:
+            start = int(base64.urlsafe_b64decode(cursor.encode()).decode())
+        except ValueError:
+            raise InvalidInput(f"cursor `{cursor}` is not one of ours; start without it") from None
+    end = start + limit
+    after = base64.urlsafe_b64encode(str(end).encode()).decode() if end < len(items) else None
+    return {"items": list(items[start:end]), "next_cursor": after}

@@ -1,0 +1,75 @@
+"""Bodies that REST takes and gives, as OpenAPI shows them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=False)
+
+
+class ActionBody(_Body):
+    """One attribute to change, in its 3GPP name and unit."""
+
+    entity: str = Field(examples=["cell-7-2"], description="Id, DN or alias.")
+    attribute: str = Field(examples=["digitalTilt"])
+    value: float | str = Field(examples=[80])
+
+
+class ChangeBody(_Body):
+    """A proposal."""
+
+    reason: str = Field(default="", max_length=1_000, examples=["less overlap with site 8"])
+    actions: Annotated[list[ActionBody], Field(min_length=1, max_length=100)]
+    base_revision: int | None = Field(default=None, description="Refuse if the topology has moved on from this.")
+
+
+class ApproveBody(_Body):
+    """What the approver saw."""
+
+    digest: str | None = Field(default=None, description="Digest of the change; only the local user may leave it out.")
+
+
+class RejectBody(_Body):
+    """Why not."""
+
+    reason: str = Field(default="", max_length=1_000)
+
+
+class FaultBody(_Body):
+    """A fault of the catalogue for instructors."""
+
+    fault: str = Field(examples=["power-loss"])
+    entity: str = Field(examples=["cell-7-2"])
+    severity: float = Field(default=1.0, ge=0, le=1)
+    operation: Literal["inject", "clear"] = "inject"
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    code: {"model": Problem, "content": {"application/problem+json": {}}, "description": text}
+    for code, text in {
+        401: "A token is needed.",
+        403: "Not allowed, or not from here.",
+        404: "No such thing.",
+        409: "The world moved on.",
+        413: "Too large.",
+        415: "Send application/json.",
+        422: "The request cannot be meant.",
+        429: "Too much at once.",
+        503: "A part is away.",
+        504: "It took too long.",
+    }.items()
+}
+"""Documented with every route."""

@@ -1,0 +1,140 @@
+"""Acting: ask, propose, approve, reject, undo, faults."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+
+from agent.question import AgentEvent, Question
+from twin.commands import SetAttribute
+from twin.errors import TwinError
+from twin.naming import resolve
+from twin_app.access import Caller
+from twin_app.api.deps import Approver, Cursor, Instructor, Limit, Observer, Proposer, SceneId, page_of, twin_of
+from twin_app.api.models import PROBLEMS, ApproveBody, ChangeBody, FaultBody, RejectBody
+from twin_app.api.problems import status_of
+from twin_app.change_json import change_to_json
+from twin_app.running import Twin
+
+router = APIRouter(prefix="/v1", responses=PROBLEMS)
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key", max_length=200, description="The same key gives the same change, never a second one."
+    ),
+]
+
+
+@router.post("/ask", summary="Ask in plain words", tags=["ask"])
+async def ask(request: Request, caller: Observer, _: SceneId, question: Question) -> Response:
+    """The answer with its evidence; with `Accept: text/event-stream` also the way to it, step by step."""
+    twin = twin_of(request)
+    if "text/event-stream" in request.headers.get("accept", ""):
+        return StreamingResponse(
+            _answer_stream(twin, question, caller),
+            media_type="text/event-stream",
+            headers={"Cache-Control": "no-store"},
+        )
+    answer = await twin.ask(question, caller=caller)
+    return JSONResponse(answer.to_json())
+
+
+async def _answer_stream(twin: Twin, question: Question, caller: Caller) -> AsyncIterator[str]:
+    queue: asyncio.Queue[AgentEvent | None] = asyncio.Queue(1_000)
+    task = asyncio.create_task(twin.ask(question, caller=caller, on_event=queue.put_nowait))
+    task.add_done_callback(lambda _: queue.put_nowait(None))
+    try:
+        while (event := await queue.get()) is not None:
+            if event.name not in {"result", "error"}:  # these two are said once, below
+                yield f"event: {event.name}\ndata: {json.dumps(event.facts)}\n\n"
+        try:
+            answer = task.result()
+        except TwinError as error:
+            fault = {"status": status_of(error), "kind": type(error).__name__, "detail": str(error)}
+            yield f"event: error\ndata: {json.dumps(fault)}\n\n"
+        else:
+            yield f"event: result\ndata: {json.dumps(answer.to_json())}\n\n"
+    finally:
+        task.cancel()  # the asker went away
+
+
+@router.get("/changes", summary="Changes, newest first", tags=["change"])
+async def changes(
+    request: Request, _: Observer, __: SceneId, cursor: Cursor = None, limit: Limit = 100
+) -> dict[str, Any]:
+    """Every change with its plan, digest, state and measured effect."""
+    twin = twin_of(request)
+    page = page_of(await twin.changes.list(limit=10_000), cursor=cursor, limit=limit)
+    page["items"] = [change_to_json(c, twin.world.civil) for c in page["items"]]
+    return page
+
+
+@router.get("/changes/{change_id}", summary="One change", tags=["change"])
+async def change(request: Request, _: Observer, change_id: str) -> dict[str, Any]:
+    """The change as it stands."""
+    twin = twin_of(request)
+    return change_to_json(await twin.changes.get(change_id), twin.world.civil)
+
+
+@router.post("/changes", summary="Propose a change", tags=["change"], status_code=201)
+async def propose(
+    request: Request, caller: Proposer, _: SceneId, body: ChangeBody, idempotency_key: IdempotencyKey = None
+) -> dict[str, Any]:
+    """Checked against range and policy; nothing is applied before somebody approves."""
+    twin = twin_of(request)
+    actions = [
+        SetAttribute(entity_id=resolve(a.entity, twin.world.topology).id, attribute=a.attribute, value=a.value)
+        for a in body.actions
+    ]
+    made = await twin.changes.propose(
+        reason=body.reason,
+        actions=actions,
+        proposed_by=caller.name,
+        base_revision=body.base_revision,
+        idempotency_key=idempotency_key,
+    )
+    return change_to_json(made, twin.world.civil)
+
+
+@router.post("/changes/{change_id}/approve", summary="Approve what you saw", tags=["change"])
+async def approve(request: Request, caller: Approver, change_id: str, body: ApproveBody) -> dict[str, Any]:
+    """409 when the digest differs, is stale or used. The change is carried out at once; watch its state."""
+    twin = twin_of(request)
+    made = await twin.changes.approve(change_id, caller=caller, digest=body.digest)
+    return change_to_json(made, twin.world.civil)
+
+
+@router.post("/changes/{change_id}/reject", summary="Reject a proposal", tags=["change"])
+async def reject(request: Request, caller: Approver, change_id: str, body: RejectBody) -> dict[str, Any]:
+    """The change ends as rejected."""
+    twin = twin_of(request)
+    made = await twin.changes.reject(change_id, caller=caller, reason=body.reason)
+    return change_to_json(made, twin.world.civil)
+
+
+@router.post("/changes/{change_id}/undo", summary="Propose the inverse", tags=["change"], status_code=201)
+async def undo(request: Request, caller: Proposer, change_id: str) -> dict[str, Any]:
+    """A new change with `undoes`; it needs approval like any other."""
+    twin = twin_of(request)
+    made = await twin.changes.undo(change_id, proposed_by=caller.name)
+    return change_to_json(made, twin.world.civil)
+
+
+@router.post("/faults", summary="Inject or clear a fault (instructors)", tags=["faults"], status_code=202)
+async def fault(request: Request, caller: Instructor, _: SceneId, body: FaultBody) -> dict[str, Any]:
+    """The label stays with the instructor: agent and detector never see it."""
+    twin = twin_of(request)
+    entity = resolve(body.entity, twin.world.topology)
+    return await twin.manage_fault(body.operation, body.fault, entity.id, body.severity, issued_by=caller.name)
+
+
+@router.get("/faults", summary="The fault catalogue and what is injected (instructors)", tags=["faults"])
+async def faults(request: Request, _: Instructor) -> dict[str, Any]:
+    """Names, titles and the faults injected since the start."""
+    return await twin_of(request).fault_bench()

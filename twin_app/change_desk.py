@@ -1,0 +1,440 @@
+"""Changes from proposal to proof: journals each transition, then acts on it.
+
+The life cycle itself is `twin.control`. Order of every step: decide (pure) -> journal -> act. A restart in any
+state ends each unfinished change exactly once: what was not verified is taken back by bringing the scene to the
+journaled configuration.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import math
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import structlog
+
+from twin.commands import Command, CommandStage, SetAttribute, SetAttributes
+from twin.control import Change, ChangeState, KpiEffect, approve, digest_of, move, plan
+from twin.entities import Kind
+from twin.errors import Conflict, KeyReused, NotFound, PermissionDenied, StaleRevision, TwinError
+from twin.ids import uuid7
+from twin.kpi import kpi
+from twin_app.change_json import change_from_fact, change_to_fact
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from twin.ports import Journal, SceneLink, TelemetryStore
+    from twin_app.access import Caller
+    from twin_app.settings import ApprovalSettings, GrpcSettings
+    from twin_app.world import World
+
+EFFECT_KPIS = ("DRB.UEThpDl", "RRU.PrbTotDl", "vsData6gMeanSsRsrp", "vsData6gMeanSsSinr", "RRC.ConnMean")
+"""What is measured around a change."""
+
+GUARD_KPI = "DRB.UEThpDl"
+"""Falls by more than the guard share around the change: taken back."""
+
+BEFORE_S = 60.0
+"""How long before the change its effect is compared with."""
+
+SETTLE_S = 2.0
+"""Simulated seconds after applying that belong to neither side."""
+
+MAX_NEIGHBOURS = 6
+
+_log = structlog.get_logger("twin_app.change_desk")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Key:
+    body_hash: str
+    change_id: str
+
+
+class ChangeDesk:
+    """Implements `twin.ports.ChangeDesk` and, for people only, approve and reject."""
+
+    def __init__(
+        self,
+        *,
+        world: World,
+        journal: Journal,
+        link: SceneLink,
+        store: TelemetryStore,
+        approval: ApprovalSettings,
+        grpc: GrpcSettings,
+        on_change: Callable[[Change], Awaitable[None]],
+        on_applied: Callable[[tuple[str, ...]], Awaitable[None]],
+    ) -> None:
+        self._world = world
+        self._journal = journal
+        self._link = link
+        self._store = store
+        self._approval = approval
+        self._grpc = grpc
+        self._on_change = on_change
+        self._on_applied = on_applied
+        self._changes: dict[str, Change] = {}
+        self._keys: dict[str, _Key] = {}
+        self._carriers: set[asyncio.Task[None]] = set()
+        self._number = 0
+        self._deciding = asyncio.Lock()
+        self._restored = False
+
+    async def restore(self) -> None:
+        """Replay the journal; end what the last run left unfinished."""
+        for _, fact in await self._journal.replay("change"):
+            change = change_from_fact(fact)
+            self._changes[change.id] = change
+            if "idempotency_key" in fact:
+                self._keys[fact["idempotency_key"]] = _Key(body_hash=fact["body_hash"], change_id=change.id)
+            self._number = max(self._number, int(change.id.rpartition("-")[2]))
+        for change in list(self._changes.values()):
+            if change.state is ChangeState.APPROVED:
+                await self._record(
+                    move(change, ChangeState.FAILED, outcome="the twin stopped before it was applied; propose it again")
+                )
+            elif change.state in {ChangeState.APPLYING, ChangeState.VERIFYING}:
+                await self._take_back_after_restart(change)
+        self._restored = True
+
+    async def close(self) -> None:
+        """Stop carrying changes; unfinished ones are ended by the next start."""
+        for task in self._carriers:
+            task.cancel()
+        await asyncio.gather(*self._carriers, return_exceptions=True)
+
+    # ---- proposing ---------------------------------------------------------------------------------------
+
+    async def propose(
+        self,
+        *,
+        reason: str,
+        actions: Sequence[SetAttribute],
+        proposed_by: str,
+        base_revision: int | None = None,
+        idempotency_key: str | None = None,
+        question_id: str | None = None,
+        undoes: str | None = None,
+    ) -> Change:
+        """Validate and journal a proposal; the same Idempotency-Key gives the same change."""
+        body_hash = _hash_of(reason, actions, base_revision, undoes)
+        async with self._deciding:
+            known = self._keys.get(f"{proposed_by}\n{idempotency_key}") if idempotency_key else None
+            if known is not None:
+                if known.body_hash != body_hash:
+                    raise KeyReused(f"Idempotency-Key `{idempotency_key}` was used with another body; take a new key")
+                return self._changes[known.change_id]
+            topology = self._world.topology
+            if base_revision is not None and base_revision != topology.revision:
+                raise StaleRevision(
+                    f"base_revision `{base_revision}` is not the current `{topology.revision}`; read the topology again"
+                )
+            planned = plan(actions, topology=topology)
+            self._number += 1
+            now = time.time()
+            change = Change(
+                id=f"change-{self._number}",
+                state=ChangeState.PROPOSED,
+                reason=reason,
+                actions=planned,
+                base_revision=topology.revision,
+                digest=digest_of(planned, base_revision=topology.revision, undoes=undoes or ""),
+                proposed_by=proposed_by,
+                proposed_at_unix_s=now,
+                proposed_at_sim_s=self._world.now_s,
+                expires_at_unix_s=now + self._approval.expires_s,
+                undoes=undoes or "",
+                question_id=question_id or "",
+            )
+            if idempotency_key is None:
+                await self._record(change)
+            else:
+                key = f"{proposed_by}\n{idempotency_key}"
+                await self._record(change, idempotency_key=key, body_hash=body_hash)
+                self._keys[key] = _Key(body_hash=body_hash, change_id=change.id)
+            return await self._record(move(change, ChangeState.VALIDATED))
+
+    async def undo(self, change_id: str | None, *, proposed_by: str, question_id: str | None = None) -> Change:
+        """Propose the inverse of a committed change (None = the last one not yet undone)."""
+        undone = {c.undoes for c in self._changes.values() if c.undoes and c.state is ChangeState.COMMITTED}
+        if change_id is None:
+            candidates = [
+                c
+                for c in self._changes.values()
+                if c.state is ChangeState.COMMITTED and not c.undoes and c.id not in undone
+            ]
+            if not candidates:
+                raise NotFound("there is no committed change to undo")
+            target = max(candidates, key=lambda c: c.finished_at_sim_s or 0.0)
+        else:
+            target = await self.get(change_id)
+            if target.state is not ChangeState.COMMITTED:
+                raise Conflict(f"`{target.id}` is {target.state.value}; only a committed change can be undone")
+            if target.id in undone:
+                raise Conflict(f"`{target.id}` has been undone already")
+        return await self.propose(
+            reason=f"undo {target.id}: {target.reason}",
+            actions=target.inverse,
+            proposed_by=proposed_by,
+            question_id=question_id,
+            undoes=target.id,
+        )
+
+    async def list(self, *, limit: int = 100) -> tuple[Change, ...]:
+        """Return changes, newest first."""
+        await self._expire()
+        return tuple(sorted(self._changes.values(), key=_number_of, reverse=True)[:limit])
+
+    async def get(self, change_id: str) -> Change:
+        """Return one change."""
+        await self._expire()
+        try:
+            return self._changes[change_id]
+        except KeyError:
+            raise NotFound(f"there is no change `{change_id}`") from None
+
+    # ---- deciding (people only) --------------------------------------------------------------------------
+
+    async def approve(self, change_id: str, *, caller: Caller, digest: str | None) -> Change:
+        """Approve what the caller saw and carry it out in the background."""
+        async with self._deciding:
+            change = await self.get(change_id)
+            if digest is None and not caller.local:
+                raise PermissionDenied("send the `digest` of the change that you approve")
+            if change.proposed_by == caller.name and not (caller.local and self._approval.self):
+                raise PermissionDenied(f"`{caller.name}` proposed `{change_id}`; somebody else must approve it")
+            busy = next(
+                (c for c in self._changes.values() if c.state in {ChangeState.APPLYING, ChangeState.VERIFYING}), None
+            )
+            if busy is not None and _touches(busy) & _touches(change):
+                raise Conflict(
+                    f"`{busy.id}` is still {busy.state.value} on the same attribute; approve again when it is done"
+                )
+            approved = await self._record(
+                approve(
+                    change,
+                    by=caller.name,
+                    digest=digest,
+                    now_unix_s=time.time(),
+                    revision=self._world.topology.revision,
+                )
+            )
+        task = asyncio.create_task(self._carry(approved), name=f"carry {approved.id}")
+        self._carriers.add(task)
+        task.add_done_callback(self._carriers.discard)
+        return approved
+
+    async def reject(self, change_id: str, *, caller: Caller, reason: str) -> Change:
+        """Reject a proposal."""
+        async with self._deciding:
+            change = await self.get(change_id)
+            return await self._record(
+                move(
+                    change, ChangeState.REJECTED, approved_by=caller.name, outcome=reason or "rejected without a reason"
+                )
+            )
+
+    # ---- carrying out ------------------------------------------------------------------------------------
+
+    async def _carry(self, change: Change) -> None:
+        log = _log.bind(change_id=change.id)
+        command_id = uuid7()
+        change = await self._record(move(change, ChangeState.APPLYING, command_id=command_id))
+        wanted = tuple(
+            SetAttribute(entity_id=a.entity_id, attribute=a.attribute, value=a.value) for a in change.actions
+        )
+        try:
+            observed = await self._push(change, wanted, command_id=command_id)
+        except TwinError as error:
+            log.warning("change_not_applied", error=str(error))
+            await self._undo_partly_applied(change, str(error))
+            return
+        applied_at = self._world.now_s
+        await self._world.configure(observed, change_id=change.id, why="applied")
+        await self._on_applied(tuple({a.entity_id for a in change.actions}))
+        change = await self._record(move(change, ChangeState.VERIFYING, observed=observed, applied_at_sim_s=applied_at))
+        effects, breach = await self._verify(change, applied_at)
+        if breach:
+            await self._roll_back(change, effects, breach)
+            return
+        await self._record(
+            move(
+                change,
+                ChangeState.COMMITTED,
+                effects=effects,
+                finished_at_sim_s=self._world.now_s,
+                outcome="applied as planned; observed values match",
+            )
+        )
+
+    async def _push(
+        self, change: Change, actions: tuple[SetAttribute, ...], *, command_id: str
+    ) -> tuple[SetAttribute, ...]:
+        """Send the actions; return what the scene reads back, which must equal what was asked.
+
+        Raises:
+            Conflict: The scene refused, or observed another value. SceneUnavailable, DeadlineExceeded.
+        """
+        timeout_s = self._grpc.command_timeout_s
+        result = await self._link.send(
+            Command(
+                id=command_id,
+                body=SetAttributes(actions=actions),
+                issued_by=change.approved_by,
+                deadline_unix_ns=time.time_ns() + int(timeout_s * 1e9),
+                change_id=change.id,
+            ),
+            timeout_s=timeout_s,
+        )
+        if result.stage is not CommandStage.APPLIED:
+            raise Conflict(f"the scene answered {result.stage.value}: {result.reason or 'no reason given'}")
+        seen = {(o.entity_id, o.attribute): o.value for o in result.observed}
+        for action in actions:
+            value = seen.get((action.entity_id, action.attribute))
+            if not _same(value, action.value):
+                raise Conflict(
+                    f"the scene observes {action.attribute} of {action.entity_id} = `{value}`, not `{action.value}`"
+                )
+        return result.observed
+
+    async def _undo_partly_applied(self, change: Change, why: str) -> None:
+        """Nothing may stay half applied: push the old values; the configuration never changed."""
+        try:
+            await self._push(change, change.inverse, command_id=uuid7())
+        except TwinError as error:
+            outcome = (
+                f"{why}; the old values could not be confirmed ({error}); they are restored when the scene reconnects"
+            )
+            await self._record(move(change, ChangeState.FAILED, outcome=outcome, finished_at_sim_s=self._world.now_s))
+            return
+        await self._record(
+            move(
+                change,
+                ChangeState.ROLLED_BACK,
+                outcome=f"{why}; the old values are in force",
+                finished_at_sim_s=self._world.now_s,
+            )
+        )
+
+    async def _roll_back(self, change: Change, effects: tuple[KpiEffect, ...], why: str) -> None:
+        await self._world.configure(change.inverse, change_id=change.id, why="rolled back")
+        outcome = f"{why}; taken back"
+        try:
+            await self._push(change, change.inverse, command_id=uuid7())
+        except TwinError as error:
+            outcome += f", but the scene has not confirmed it yet ({error})"
+        await self._on_applied(tuple({a.entity_id for a in change.actions}))
+        await self._record(
+            move(change, ChangeState.ROLLED_BACK, effects=effects, outcome=outcome, finished_at_sim_s=self._world.now_s)
+        )
+
+    async def _take_back_after_restart(self, change: Change) -> None:
+        if change.state is ChangeState.VERIFYING:
+            await self._world.configure(change.inverse, change_id=change.id, why="rolled back at start")
+        await self._record(
+            move(
+                change,
+                ChangeState.ROLLED_BACK,
+                outcome="the twin stopped before the change was verified; the scene is brought back to the old values",
+                finished_at_sim_s=self._world.now_s,
+            )
+        )
+
+    # ---- proof -------------------------------------------------------------------------------------------
+
+    async def _verify(self, change: Change, applied_at: float) -> tuple[tuple[KpiEffect, ...], str]:
+        """Watch the KPIs over the window; return the effects and, when the guard is breached, why."""
+        end = applied_at + SETTLE_S + self._approval.verify_s
+        wall_limit = time.monotonic() + 4 * (SETTLE_S + self._approval.verify_s) + 10
+        while self._world.now_s < end:
+            if self._world.absent_s is not None and self._world.absent_s > 5:
+                return (), "the scene went away while the change was being verified"
+            if time.monotonic() > wall_limit:
+                return (), "simulated time did not advance while the change was being verified"
+            await asyncio.sleep(0.2)
+        targets = tuple(dict.fromkeys(a.entity_id for a in change.actions))
+        watched = (*targets, *self._neighbours_of(targets))
+        effects: list[KpiEffect] = []
+        for name in EFFECT_KPIS:
+            before = await self._means(watched, name, applied_at - BEFORE_S, applied_at)
+            after = await self._means(watched, name, applied_at + SETTLE_S, end)
+            effects.extend(
+                KpiEffect(entity_id=e, kpi=name, unit=kpi(name).unit, before=before[e], after=after[e])
+                for e in watched
+                if e in targets or name == GUARD_KPI
+            )
+        return tuple(effects), self._breach(change, effects)
+
+    def _breach(self, change: Change, effects: Sequence[KpiEffect]) -> str:
+        locking = any(a.attribute == "administrativeState" for a in change.actions)
+        targets = {a.entity_id for a in change.actions}
+        pairs = [
+            (e.before, e.after)
+            for e in effects
+            if e.kpi == GUARD_KPI and not (locking and e.entity_id in targets) and math.isfinite(e.before + e.after)
+        ]
+        if not pairs:
+            return ""
+        before, after = (float(np.mean(side)) for side in zip(*pairs, strict=True))
+        if before > 0 and after < (1 - self._approval.guard_drop) * before:
+            return (
+                f"mean {kpi(GUARD_KPI).label} around it fell from {before:.0f} to {after:.0f} {kpi(GUARD_KPI).unit},"
+                f" more than the allowed {self._approval.guard_drop:.0%}"
+            )
+        return ""
+
+    async def _means(self, entity_ids: Sequence[str], name: str, start_s: float, end_s: float) -> dict[str, float]:
+        ids, values = await self._store.window(Kind.CELL, name, start_s=start_s, end_s=end_s)
+        found = dict(zip(ids, (float(v) for v in values), strict=True))
+        return {entity_id: found.get(entity_id, math.nan) for entity_id in entity_ids}
+
+    def _neighbours_of(self, targets: Sequence[str]) -> tuple[str, ...]:
+        found = [
+            relation.target_id
+            for relation in self._world.scenario.neighbours
+            if relation.source_id in targets and relation.target_id not in targets
+        ]
+        return tuple(dict.fromkeys(found))[:MAX_NEIGHBOURS]
+
+    # ---- keeping -----------------------------------------------------------------------------------------
+
+    async def _record(self, change: Change, **key: str) -> Change:
+        """Journal first; `key` (idempotency_key, body_hash) lies in the same row as the proposal it made."""
+        await self._journal.append("change", [{**change_to_fact(change), **key}])
+        self._changes[change.id] = change
+        _log.info("change_moved", change_id=change.id, state=change.state.value)
+        if self._restored:  # before that nobody listens
+            await self._on_change(change)
+        return change
+
+    async def _expire(self) -> None:
+        now = time.time()
+        for change in list(self._changes.values()):
+            if change.state is ChangeState.VALIDATED and now >= change.expires_at_unix_s:
+                await self._record(move(change, ChangeState.EXPIRED, outcome="nobody approved it in time"))
+
+
+def _number_of(change: Change) -> int:
+    return int(change.id.rpartition("-")[2])
+
+
+def _touches(change: Change) -> set[tuple[str, str]]:
+    return {(a.entity_id, a.attribute) for a in change.actions}
+
+
+def _same(observed: object, wanted: object) -> bool:
+    if isinstance(observed, int | float) and isinstance(wanted, int | float):
+        return math.isclose(observed, wanted, rel_tol=1e-6, abs_tol=0.5)  # NRM attributes are integers
+    return observed == wanted
+
+
+def _hash_of(reason: str, actions: Sequence[SetAttribute], base_revision: int | None, undoes: str | None) -> str:
+    body: list[Any] = [reason, [[a.entity_id, a.attribute, a.value] for a in actions], base_revision, undoes]
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,241 @@
+"""The data folder: one twin at a time, one city for ever, and where the running twin is found.
+
+Files in it: `lock` (held while a twin runs), `world.json` (city and civil epoch), `run.json` (pid and ports of the
+running twin), `journal.sqlite`, `telemetry.duckdb`, `detector.npz`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any
+
+import platformdirs
+
+from twin.clock import CivilTime
+from twin.errors import CorruptStore, FolderLocked, FolderMismatch, StoreUnavailable
+
+FORMAT = 1
+"""Layout of the folder; a newer one is refused."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """What a data folder belongs to.
+
+    Attributes:
+        digest: SHA-256 of the scenario.
+        epoch: RFC 3339 moment at which ``sim_time_s`` is 0.
+    """
+
+    digest: str
+    name: str
+    scene_id: str
+    epoch: str
+    timezone: str
+    format: int = FORMAT
+
+    @property
+    def civil(self) -> CivilTime:
+        """Simulated to civil time."""
+        return CivilTime(epoch=datetime.fromisoformat(self.epoch), timezone=self.timezone)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunInfo:
+    """Where a running twin answers."""
+
+    pid: int
+    http_port: int
+    grpc_port: int
+    url: str
+    started_unix_s: float
+
+
+def default_path() -> Path:
+    """Return the platform's user data folder for Twin6G."""
+    return Path(platformdirs.user_data_dir("twin6g", appauthor=False))
+
+
+class DataFolder:
+    """A locked data folder; made by :meth:`lock`, given back by :meth:`close`."""
+
+    def __init__(self, path: Path, lock_file: IO[str]) -> None:
+        self.path = path
+        self._lock_file = lock_file
+
+    @classmethod
+    def lock(cls, path: Path | None = None) -> DataFolder:
+        """Make the folder when needed and take its lock.
+
+        Raises:
+            FolderLocked: Another twin runs on it; the message names its process.
+            StoreUnavailable: The folder cannot be made or written.
+        """
+        folder = path or default_path()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock_file = (folder / "lock").open("a+", encoding="utf-8")
+        except OSError as exc:
+            raise StoreUnavailable(
+                f"the data folder `{folder}` cannot be used: {exc.strerror}; name another with --data-dir"
+            ) from exc
+        if not _try_lock(lock_file):
+            lock_file.seek(0)
+            owner = lock_file.read().strip() or "unknown"
+            lock_file.close()
+            raise FolderLocked(
+                f"another twin (process `{owner}`) uses the data folder `{folder}`; stop it, or name another folder"
+                " with --data-dir"
+            )
+        lock_file.seek(0)
+        lock_file.truncate()
+        lock_file.write(f"{os.getpid()}\n")
+        lock_file.flush()
+        return cls(folder, lock_file)
+
+    @property
+    def journal_path(self) -> Path:
+        """Every lossless fact."""
+        return self.path / "journal.sqlite"
+
+    @property
+    def telemetry_path(self) -> Path:
+        """History of figures."""
+        return self.path / "telemetry.duckdb"
+
+    @property
+    def detector_path(self) -> Path:
+        """What the detector has learned."""
+        return self.path / "detector.npz"
+
+    def world(self, *, digest: str, name: str, scene_id: str, timezone: str, now: datetime) -> tuple[World, bool]:
+        """Return the world of this folder and whether it is new; a new one has its epoch at `now`.
+
+        Raises:
+            FolderMismatch: The folder was made for another city, or by a newer version.
+            CorruptStore: `world.json` cannot be read.
+        """
+        path = self.path / "world.json"
+        found = _read_json(path)
+        if found is None:
+            made = World(digest=digest, name=name, scene_id=scene_id, epoch=now.isoformat(), timezone=timezone)
+            write_atomically(path, json.dumps(asdict(made), indent=1) + "\n")
+            return made, True
+        if found.get("format", 0) > FORMAT:
+            raise FolderMismatch(
+                f"the data folder `{self.path}` has the format `{found['format']}`, this version reads up to"
+                f" `{FORMAT}`; update Twin6G or name another folder with --data-dir"
+            )
+        try:
+            world = World(**found)
+            _ = world.civil
+        except (TypeError, ValueError) as exc:
+            raise CorruptStore(_unreadable(path, str(exc))) from exc
+        if world.digest != digest:
+            raise FolderMismatch(
+                f"the data folder `{self.path}` was made for another city (`{world.name}`, digest"
+                f" `{world.digest[:12]}`; now `{name}`, `{digest[:12]}`); name another folder with --data-dir, or"
+                " delete this one to start afresh"
+            )
+        return world, False
+
+    def write_run(self, *, http_port: int, grpc_port: int, url: str) -> RunInfo:
+        """Tell other programs where this twin answers."""
+        info = RunInfo(pid=os.getpid(), http_port=http_port, grpc_port=grpc_port, url=url, started_unix_s=time.time())
+        write_atomically(self.path / "run.json", json.dumps(asdict(info)) + "\n")
+        return info
+
+    def close(self) -> None:
+        """Remove `run.json` and give the lock back; safe to call twice."""
+        if self._lock_file.closed:
+            return
+        (self.path / "run.json").unlink(missing_ok=True)
+        self._lock_file.seek(0)
+        self._lock_file.truncate()
+        self._lock_file.close()  # closing the only descriptor gives the lock back
+
+
+def running(path: Path | None = None) -> RunInfo | None:
+    """Return where the twin of this folder answers, None when none runs.
+
+    A `run.json` left behind by a killed twin is ignored: the lock, which dies with its process, decides.
+    """
+    folder = path or default_path()
+    try:
+        with (folder / "lock").open("r+", encoding="utf-8") as lock_file:
+            if _try_lock(lock_file):
+                return None
+    except OSError:
+        return None
+    try:
+        found = _read_json(folder / "run.json")
+        return None if found is None else RunInfo(**found)
+    except (CorruptStore, TypeError):
+        return None
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Replace a file as a whole: after a crash either the old or the new one stands, never half of it.
+
+    Raises:
+        StoreUnavailable: The disk is full or the folder is gone; the old file stands.
+    """
+    raw = content.encode() if isinstance(content, str) else content
+    temporary: Path | None = None
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            temporary = Path(file.name)
+            file.write(raw)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as exc:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        raise StoreUnavailable(f"`{path}` cannot be written: {exc.strerror}; free some disk space") from exc
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as exc:
+        raise CorruptStore(_unreadable(path, str(exc))) from exc
+    if not isinstance(found, dict):
+        raise CorruptStore(_unreadable(path, "it holds no JSON object"))
+    return found
+
+
+def _unreadable(path: Path, why: str) -> str:
+    return f"`{path}` cannot be read: {why}. Move the folder `{path.parent}` away, or name another with --data-dir"
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _try_lock(file: IO[str]) -> bool:
+        # Windows locks are mandatory: lock a byte far behind the text, so that the pid stays readable.
+        file.seek(1 << 20)
+        try:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+else:
+    import fcntl
+
+    def _try_lock(file: IO[str]) -> bool:
+        try:
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True

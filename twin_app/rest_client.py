@@ -1,0 +1,92 @@
+"""How the command line talks to a running twin: finds it, asks it, turns problems into sentences."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from twin.errors import TwinError
+from twin_app.data_folder import running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+TIMEOUT_S = 60.0
+
+
+class NoTwin(TwinError):
+    """No running twin was found, or it does not answer."""
+
+
+class Refused(TwinError):
+    """The twin answered with a problem.
+
+    Attributes:
+        status: HTTP status.
+        body: The RFC 9457 problem.
+    """
+
+    def __init__(self, status: int, body: dict[str, Any]) -> None:
+        super().__init__(str(body.get("detail", body)))
+        self.status = status
+        self.body = body
+
+
+def find_url(url: str | None, data_dir: Path | None) -> str:
+    """Return where the twin answers: `--url`, `TWIN_URL`, then the data folder's `run.json`.
+
+    Raises:
+        NoTwin: None runs.
+    """
+    if url or (url := os.environ.get("TWIN_URL")):
+        return url.rstrip("/")
+    info = running(data_dir)
+    if info is None:
+        raise NoTwin("no twin is running; start one with `twin up`")
+    return info.url
+
+
+class RestClient:
+    """Requests to one twin."""
+
+    def __init__(self, url: str) -> None:
+        headers = {"Content-Type": "application/json"}
+        if token := os.environ.get("TWIN_TOKEN"):
+            headers["Authorization"] = f"Bearer {token}"
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=TIMEOUT_S, trust_env=False)
+        self.url = url
+
+    def get(self, path: str, **params: Any) -> Any:
+        """Return the JSON of a GET; parameters that are None are left out."""
+        return self._call("GET", path, params={k: v for k, v in params.items() if v is not None})
+
+    def post(self, path: str, body: dict[str, Any] | None = None, **headers: str) -> Any:
+        """Return the JSON of a POST."""
+        return self._call("POST", path, content=json.dumps(body or {}), headers=headers)
+
+    def items(self, path: str, **params: Any) -> Iterator[dict[str, Any]]:
+        """Yield every item of a paged list."""
+        cursor: str | None = None
+        while True:
+            page = self.get(path, cursor=cursor, limit=500, **params)
+            yield from page["items"]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                return
+
+    def _call(self, method: str, path: str, **rest: Any) -> Any:
+        try:
+            response = self._http.request(method, path, **rest)
+        except httpx.HTTPError as exc:
+            raise NoTwin(f"the twin at `{self.url}` does not answer ({exc}); start one with `twin up`") from exc
+        try:
+            body = response.json()
+        except ValueError as exc:
+            raise NoTwin(f"what answers at `{self.url}` is no twin (HTTP {response.status_code})") from exc
+        if response.is_error:
+            raise Refused(response.status_code, body)
+        return body

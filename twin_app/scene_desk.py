@@ -1,0 +1,213 @@
+"""What the bridge hands over about scenes, and what the twin does with it.
+
+Implements `twin.ports.SceneSink`: figures go on to ingest; coming, going, drift of the configuration and the
+progress of the past are handled here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import TYPE_CHECKING, Any, Protocol
+
+import structlog
+
+from twin.alarms import Severity
+from twin.commands import Command, CommandStage, SetAttributes
+from twin.errors import TwinError
+from twin.ids import uuid7
+from twin.ports import SceneStart
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from twin.commands import SetAttribute
+    from twin.ports import Journal, SceneInfo, SceneLink
+    from twin.telemetry import PmReport, TelemetryBatch
+    from twin_app.alarm_log import JournaledAlarmLog
+    from twin_app.events import NewsHub
+    from twin_app.world import World
+
+DRIFT = "configurationOrCustomisationError"
+"""X.733 probableCause of a configuration drift."""
+
+PUSH_TIMEOUT_S = 10.0
+
+_log = structlog.get_logger("twin_app.scene_desk")
+
+
+class Figures(Protocol):
+    """Where telemetry and reports go."""
+
+    def telemetry(self, batch: TelemetryBatch) -> None:
+        """Take gauges."""
+        ...
+
+    async def pm(self, report: PmReport, done: Callable[[], None]) -> None:
+        """Take a report."""
+        ...
+
+    def live(self) -> None:
+        """The past is told; start watching."""
+        ...
+
+
+class SceneDesk:
+    """Receives scenes.
+
+    Attributes:
+        ready: Set when a scene is connected and its past is told.
+        link: The way back into the scene; given once the bridge exists.
+    """
+
+    link: SceneLink
+
+    def __init__(
+        self,
+        *,
+        world: World,
+        figures: Figures,
+        alarms: JournaledAlarmLog,
+        journal: Journal,
+        news: NewsHub,
+        past_s: int,
+        speed: float,
+    ) -> None:
+        self.ready = asyncio.Event()
+        self._world = world
+        self._figures = figures
+        self._alarms = alarms
+        self._journal = journal
+        self._news = news
+        self._past_s = past_s
+        self._speed = speed
+        self._past_told = False
+        self._has_history = False
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def restore(self, *, newest_s: float | None) -> None:
+        """Learn from the journal whether the past was told, and from the store where time stands."""
+        self._past_told = any(fact["event"] == "live" for _, fact in await self._journal.replay("scene"))
+        self._has_history = newest_s is not None
+        if newest_s is not None:
+            self._world.note_time(newest_s)
+        if self._past_told or self._past_s == 0:
+            self._world.history_progress = 1.0
+
+    async def close(self) -> None:
+        """End what runs in the background."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def scene_connecting(self, info: SceneInfo) -> SceneStart:
+        """Tell the scene what it must be and where to go on."""
+        self._world.scene_came(info)
+        self._say("connected", info.scene_id, engine=info.engine, engine_version=info.engine_version)
+        return SceneStart(
+            topology=self._world.topology,
+            civil=self._world.civil,
+            resume_at_sim_s=self._world.now_s if self._past_told and self._has_history else None,
+            past_s=0 if self._past_told else self._past_s,
+            speed=self._speed,
+            desired=self._world.desired(),
+        )
+
+    def scene_disconnected(self, scene_id: str, reason: str) -> None:
+        """Simulated time stands still; answers say `as_of`."""
+        self._world.scene_left()
+        self.ready.clear()
+        self._say("disconnected", scene_id, reason=reason)
+
+    def scene_live(self, scene_id: str, sim_time_s: float) -> None:
+        """The past is told; from now on it is the present."""
+        self._world.note_time(sim_time_s)
+        self._world.live = True
+        self._world.history_progress = 1.0
+        self._has_history = True
+        self._figures.live()
+        if not self._past_told:
+            self._past_told = True
+            self._spawn(self._note_live(scene_id, sim_time_s))
+        self.ready.set()
+        self._say("live", scene_id)
+
+    def telemetry(self, batch: TelemetryBatch) -> None:
+        """Pass gauges on."""
+        if self._world.live:
+            self._world.note_time(batch.sim_time_s)
+        self._figures.telemetry(batch)
+
+    async def pm(self, report: PmReport, done: Callable[[], None]) -> None:
+        """Pass a report on; during the past it moves the progress."""
+        self._world.note_time(report.period_end_sim_time_s)
+        if not self._past_told and self._past_s:
+            share = report.period_end_sim_time_s / self._past_s
+            self._world.history_progress = max(self._world.history_progress, min(share, 0.999))
+        await self._figures.pm(report, done)
+
+    def observed(self, scene_id: str, attributes: Sequence[SetAttribute], sim_time_s: float) -> None:
+        """Compare what the scene reads back with what it must be; push the differences."""
+        _ = sim_time_s
+        seen = {(a.entity_id, a.attribute): a.value for a in attributes}
+        wrong = tuple(
+            wanted
+            for wanted in self._world.desired()
+            if (wanted.entity_id, wanted.attribute) in seen
+            and not _equal(seen[wanted.entity_id, wanted.attribute], wanted.value)
+        )
+        if wrong:
+            self._spawn(self._bring_back(scene_id, wrong))
+        else:
+            self._spawn(self._clear_drift(sim_time_s))
+
+    def scene_event(self, scene_id: str, name: str, facts: Mapping[str, Any], sim_time_s: float) -> None:
+        """Pass other news on."""
+        self._say(name, scene_id, sim_time_s=sim_time_s, **facts)
+
+    async def _note_live(self, scene_id: str, sim_time_s: float) -> None:
+        await self._journal.append("scene", [{"event": "live", "scene_id": scene_id, "sim_time_s": sim_time_s}])
+
+    async def _bring_back(self, scene_id: str, wrong: tuple[SetAttribute, ...]) -> None:
+        command = Command(id=uuid7(), body=SetAttributes(actions=wrong), issued_by="twin:desired-state")
+        try:
+            result = await self.link.send(command, timeout_s=PUSH_TIMEOUT_S)
+            refusal = "" if result.stage is CommandStage.APPLIED else result.reason or result.stage.value
+        except TwinError as error:
+            refusal = str(error)
+        if not refusal:
+            _log.info("drift_corrected", scene_id=scene_id, attributes=len(wrong))
+            await self._clear_drift(self._world.now_s)
+            return
+        first = wrong[0]
+        if self._alarms.standing(first.entity_id, DRIFT) is None:
+            entity = self._world.topology.get(first.entity_id)
+            await self._alarms.raise_alarm(
+                entity_id=entity.id,
+                dn=entity.dn,
+                probable_cause=DRIFT,
+                severity=Severity.MAJOR,
+                event_type="processingErrorAlarm",
+                specific_problem=f"configuration drift: {len(wrong)} attributes differ, the scene refused them ({refusal})",
+                at_s=self._world.now_s,
+            )
+
+    async def _clear_drift(self, sim_time_s: float) -> None:
+        for alarm in self._alarms.active():
+            if alarm.probable_cause == DRIFT:
+                await self._alarms.clear(alarm.id, at_s=max(sim_time_s, self._world.now_s))
+
+    def _say(self, event: str, scene_id: str, **facts: Any) -> None:
+        _log.info("scene_news", event_name=event, scene_id=scene_id, **facts)
+        self._news.publish("scene", {"event": event, "scene_id": scene_id, **facts})
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _equal(seen: object, wanted: object) -> bool:
+    if isinstance(seen, int | float) and isinstance(wanted, int | float):
+        return math.isclose(seen, wanted, rel_tol=1e-6, abs_tol=0.5)
+    return seen == wanted

@@ -1,0 +1,105 @@
+"""Every setting of the running product, in one frozen object.
+
+Read from the environment (prefix ``TWIN_``, nested names joined by two underscores) by whoever composes the
+program; nothing keeps a module-level instance. `docs/settings.md` is generated from this file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from twin_app.access import Role
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class HttpSettings(_Part):
+    """REST and page."""
+
+    port: Port = Field(default=8600, description="Port of REST and the page on 127.0.0.1; 0 takes a free one.")
+    max_body_bytes: PositiveInt = Field(default=262_144, description="Largest request body; larger ones get 413.")
+
+
+class GrpcSettings(_Part):
+    """The bridge."""
+
+    port: Port = Field(default=8601, description="Port of the gRPC bridge on 127.0.0.1; 0 takes a free one.")
+    command_timeout_s: PositiveFloat = Field(
+        default=10.0, description="How long to wait for the final answer to a command."
+    )
+
+
+class ApprovalSettings(_Part):
+    """Who may approve what, and how changes are verified."""
+
+    self: bool = Field(default=True, description="The local user may approve a change that they proposed.")
+    expires_s: PositiveFloat = Field(
+        default=600.0, description="Wall seconds after which a proposal can no longer be approved."
+    )
+    verify_s: PositiveFloat = Field(default=20.0, description="Simulated seconds over which the effect is measured.")
+    guard_drop: float = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        description="Roll back when user throughput around the change falls by more than this share.",
+    )
+
+
+class AgentSettings(_Part):
+    """Asking."""
+
+    encoder: Path | None = Field(
+        default=None, description="Folder of a MiniLM sentence encoder; empty = the installed package."
+    )
+    max_question_chars: PositiveInt = Field(default=8_000, description="Longest question.")
+    timeout_s: PositiveFloat = Field(default=30.0, description="Longest time for one answer.")
+
+
+class TokenSettings(_Part):
+    """One person or program that may call."""
+
+    name: str
+    role: Role
+    sha256: str = Field(description="SHA-256 of the token, hexadecimal; the token itself is never stored.")
+
+
+class AccessSettings(_Part):
+    """Who may call. Without tokens the caller is the local user with every right (loopback only)."""
+
+    tokens: tuple[TokenSettings, ...] = Field(
+        default=(), description="Accepted bearer tokens; any entry makes tokens required."
+    )
+
+
+class Settings(BaseSettings):
+    """All settings; see the fields of its parts."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="TWIN_", env_nested_delimiter="__", frozen=True, extra="ignore", env_parse_none_str="none"
+    )
+
+    data_dir: Path | None = Field(default=None, description="Data folder; empty = the platform's user data folder.")
+    seed: int = Field(default=1, description="Seed of the generated city and of everything random.")
+    speed: NonNegativeFloat = Field(default=1.0, description="Simulated seconds per wall second.")
+    past: Literal["0", "24h", "14d"] = Field(default="14d", description="How much past a new world is given.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="warning", description="Least severe log event shown."
+    )
+    http: HttpSettings = Field(default_factory=HttpSettings)
+    grpc: GrpcSettings = Field(default_factory=GrpcSettings)
+    approval: ApprovalSettings = Field(default_factory=ApprovalSettings)
+    agent: AgentSettings = Field(default_factory=AgentSettings)
+    access: AccessSettings = Field(default_factory=AccessSettings)
+
+    @property
+    def past_s(self) -> int:
+        """The past in seconds."""
+        return {"0": 0, "24h": 86_400, "14d": 14 * 86_400}[self.past]
