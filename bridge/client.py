@@ -289,9 +289,17 @@ class SceneClient:
             # Obeying outlives a connection: an order that is half done is finished and answered on the next one.
             await first_of(self._connect_for_ever(), self._obey())
         except TwinError as error:
-            self._failure = error
-            self._outbox.abandon()
+            self._give_up(error)
             self._log.error("stream_refused", reason=str(error), kind=type(error).__name__)
+        except Exception as error:  # noqa: BLE001 - the task has no one else to tell; senders raise what stands in _failure
+            self._log.exception("client_failed")
+            failure = TwinError(f"the scene client failed: {type(error).__name__}: {error}")
+            failure.__cause__ = error
+            self._give_up(failure)
+
+    def _give_up(self, failure: TwinError) -> None:
+        self._failure = failure
+        self._outbox.abandon()
 
     async def _connect_for_ever(self) -> None:
         pause_s = FIRST_PAUSE_S
@@ -314,7 +322,10 @@ class SceneClient:
         options = [*CHANNEL_OPTIONS, ("grpc.use_local_subchannel_pool", 1)]
         async with grpc.aio.insecure_channel(self._url, options=options) as channel:
             stream = channel.stream_stream(CONNECT_METHOD)()
-            await stream.write(self._hello())
+            try:
+                await stream.write(self._hello())
+            except asyncio.InvalidStateError:
+                raise Unavailable(f"`{self._url}` ended the stream before Hello") from None
             responses = aiter(stream)
             welcome = await self._welcome(responses)
             pulse, receipts = Pulse(), Receipts()
@@ -359,8 +370,12 @@ class SceneClient:
         return response.welcome
 
     async def _write(self, stream: grpc.aio.StreamStreamCall[bytes, bytes]) -> None:
-        while True:
-            await stream.write(await self._outbox.next())
+        try:
+            while True:
+                await stream.write(await self._outbox.next())
+        except (asyncio.InvalidStateError, grpc.aio.AioRpcError):
+            # The stream is over. The reader drains what the twin still said and knows why.
+            await asyncio.Event().wait()
 
     async def _read(
         self, responses: AsyncIterator[bytes], welcome: session_pb2.Welcome, pulse: Pulse, receipts: Receipts

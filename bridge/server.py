@@ -7,6 +7,7 @@ Loopback only.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -254,7 +255,8 @@ class BridgeServer:
     async def _refuse(self, context: grpc.aio.ServicerContext[bytes, bytes], error: TwinError) -> None:
         response = codec.ConnectResponse()
         write_refusal(response, error)
-        await context.write(response.SerializeToString())
+        with contextlib.suppress(grpc.aio.BaseError):  # the client may be gone already
+            await context.write(response.SerializeToString())
         await context.abort(row_of(error).status, str(error))
 
     async def _admit(self, requests: AsyncIterator[bytes]) -> Session:

@@ -10,6 +10,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Protocol
 
+import grpc.aio
 import structlog
 from google.protobuf.unknown_fields import UnknownFieldSet
 
@@ -158,8 +159,12 @@ class Session:
         await asyncio.sleep(0.05)  # lets the writer send the notice
 
     async def _write(self, write: Callable[[bytes], Awaitable[None]]) -> None:
-        while True:
-            await write(await self.outbox.next())
+        try:
+            while True:
+                await write(await self.outbox.next())
+        except grpc.aio.BaseError:
+            # The client is gone. The reader drains what it still said, then the session ends.
+            await asyncio.Event().wait()
 
     async def _read(self, requests: AsyncIterator[bytes]) -> None:
         async for raw in requests:

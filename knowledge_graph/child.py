@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _LENGTH = struct.Struct(">I")
 _PARENT_CHECK_S = 1.0
+_ADDRESSES_BYTES = 1 << 34  # the engine reserves 8 TB otherwise, which some systems refuse
 
 
 def write_message(stream: BinaryIO, message: Mapping[str, Any]) -> None:
@@ -76,7 +77,9 @@ class _Engine:
 
     def _open(self) -> None:
         # One thread: the queries are short, and the twin's cores belong to the network.
-        self._database = self._ladybug.Database(":memory:", buffer_pool_size=self._buffer_bytes, max_num_threads=1)
+        self._database = self._ladybug.Database(
+            ":memory:", buffer_pool_size=self._buffer_bytes, max_num_threads=1, max_db_size=_ADDRESSES_BYTES
+        )
         self._connection = self._ladybug.Connection(self._database)
 
     def _reset(self) -> None:

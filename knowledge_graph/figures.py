@@ -39,6 +39,7 @@ class Figures:
     def __init__(self) -> None:
         self._rows: dict[str, tuple[Kind, Row]] = {}
         self._time_s: dict[str, float] = {}
+        self._measured: dict[Kind, set[str]] = {kind: set() for kind in _KINDS}
         self.ignored = 0
 
     def put(
@@ -59,23 +60,28 @@ class Figures:
 
     def _put_one(self, entity_id: str, figures: Mapping[str, float], sim_time_s: float | None) -> None:
         kind, row = self._rows[entity_id]
+        measured = self._measured[kind]
         passed_s = _STEP_WITHOUT_TIME_S
         if sim_time_s is not None:
             passed_s = max(0.0, sim_time_s - self._time_s.get(entity_id, sim_time_s))
             self._time_s[entity_id] = sim_time_s
             row["figures_at_ms"] = round(sim_time_s * 1000)
+            measured.add("figures_at_ms")
         weight = 1.0 - math.exp(-passed_s / MEAN_TIME_CONSTANT_S)
         for name, value in figures.items():
             missing = value != value  # noqa: PLR0124 - NaN
             if name == "serving_count" and kind is Kind.CELL:
                 row[name] = None if missing else int(value)
+                measured.add(name)
                 continue
             kpi = _KPIS[kind].get(name)
             if kpi is None:
                 self.ignored += 1
                 continue
             row[kpi_property(name)] = None if missing else float(value)
+            measured.add(kpi_property(name))
             if kpi.watched and not missing:
+                measured.add(mean_property(name))
                 mean = row[mean_property(name)]
                 row[mean_property(name)] = float(value) if mean is None else mean + weight * (float(value) - mean)
 
@@ -85,7 +91,13 @@ class Figures:
         for entity_id in self._rows if ids is None else ids:
             kind, row = self._rows[entity_id]
             by_kind.setdefault(kind, []).append(row)
-        return [update(LABEL_OF_KIND[kind.value].name, _LIVE[kind], rows) for kind, rows in by_kind.items()]
+        steps: list[Step] = []
+        for kind, rows in by_kind.items():
+            # Only columns that ever had a value: the cost of a refresh is columns times rows.
+            if names := sorted(self._measured[kind]):
+                batch = [{"id": row["id"], **{name: row[name] for name in names}} for row in rows]
+                steps.append(update(LABEL_OF_KIND[kind.value].name, names, batch))
+        return steps
 
     def keep_only(self, topology: Topology) -> None:
         """Forget entities that are no longer in the inventory."""

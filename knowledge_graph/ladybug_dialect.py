@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from knowledge_graph.child_link import Step
     from knowledge_graph.projection import GraphRows, Row
 
+NODES_AT_ONCE = 2000
+"""Rows of one statement; more cost memory and no longer save time."""
+
 
 def tables() -> list[Step]:
     """Return the statements that make the empty tables."""
@@ -45,14 +48,16 @@ def _value(prop: Property) -> str:
 def load(rows: GraphRows) -> Iterator[Step]:
     """Yield the bulk loads of everything, nodes before relationships.
 
-    COPY from a parameter needs no file: 2,000 rows take some 50 ms, a hundredth of what row-wise MERGE takes.
+    Nodes go in by UNWIND and CREATE: as fast as COPY from a parameter, which keeps 20 to 60 MB per table for good.
+    Relationships go in by COPY from a parameter: no file, and ten times as fast as matching both ends.
     """
     for label, batch in rows.nodes.items():
         properties = [prop for prop in LABEL[label].properties if not prop.live]
-        names = ", ".join(prop.name for prop in properties)
-        values = ", ".join(_value(prop) for prop in properties)
-        full = [{prop.name: row.get(prop.name) for prop in properties} for row in batch]
-        yield f"COPY {label}({names}) FROM (UNWIND $rows AS r RETURN {values})", {"rows": full}
+        values = ", ".join(f"{prop.name}: {_value(prop)}" for prop in properties)
+        for start in range(0, len(batch), NODES_AT_ONCE):
+            part = batch[start : start + NODES_AT_ONCE]
+            full = [{prop.name: row.get(prop.name) for prop in properties} for row in part]
+            yield f"UNWIND $rows AS r CREATE (:{label} {{{values}}})", {"rows": full}
     for (name, source, target), batch in rows.relations.items():
         values = ", ".join(["r.from_id", "r.to_id", *(_value(prop) for prop in RELATION[name].properties)])
         ends = f" (FROM='{source}', TO='{target}')" if len(RELATION[name].ends) > 1 else ""

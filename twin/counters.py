@@ -130,16 +130,12 @@ def _columns(sums: NDArray[np.float64], names: tuple[str, ...]) -> Columns:
     return {name: sums[..., place] for place, name in enumerate(names)}
 
 
-def _cell_columns(
-    sums: NDArray[np.float64], set_ups: SetUps, handovers: NDArray[np.float64] | None
-) -> Columns:
+def _cell_columns(sums: NDArray[np.float64], set_ups: SetUps, handovers: NDArray[np.float64] | None) -> Columns:
     feature = _columns(sums, CELL_FEATURES)
     someone = 1e-6 * np.maximum(feature["time_s"], 1e-9)
 
     def mean_of_users(name: str) -> NDArray[np.float64]:
-        return np.where(
-            feature["connected"] > someone, feature[name] / np.maximum(feature["connected"], 1e-12), np.nan
-        )
+        return np.where(feature["connected"] > someone, feature[name] / np.maximum(feature["connected"], 1e-12), np.nan)
 
     columns = _traffic(feature)
     columns |= {

@@ -31,9 +31,9 @@ BASE_DELAY_MS = 2.0
 BURST_BIT = 0.1e6
 """Mean amount of data that arrives together; its transfer time is the queueing part of the delay."""
 MAX_DELAY_MS = 1000.0
-MAX_NEED = 0.25
+MAX_NEED = 0.12
 """No single user asks for more than this share of a cell: applications step down when the radio is poor."""
-MAX_CROWD_NEED = 0.06
+MAX_CROWD_NEED = 0.05
 KNEE = 0.75
 """Load up to which the crowd gets all it asks for; beyond, its adaptive applications step down smoothly."""
 
@@ -109,14 +109,14 @@ def evaluate(world: World, moment: Moment, *, iterations: int) -> Outcome:
     sinr_db, rate, need, wanted = moment.signal_mw, moment.signal_mw, moment.demand_bps, np.zeros(0)
     for step in range(iterations + 1):
         activity = IDLE_ACTIVITY + (1.0 - IDLE_ACTIVITY) * load
-        own = np.append(activity, np.zeros((moments, 1), dtype=np.float32), axis=1).ravel()[group].reshape(
-            moments, users
+        own = (
+            np.append(activity, np.zeros((moments, 1), dtype=np.float32), axis=1).ravel()[group].reshape(moments, users)
         )
         disturbance = np.maximum(moment.total_mw(activity) - own * moment.signal_mw, 0.0) + noise
         sinr_db = np.float32(10.0) * np.log10(np.maximum(moment.signal_mw, 1e-20) / disturbance)
         rate = link.spectral_efficiency(sinr_db) * bandwidth
         need = np.minimum(moment.demand_bps / np.maximum(rate, 1.0), most)
-        wanted = np.bincount(group, need.ravel(), moments * (cells + 1))
+        wanted = _sums(group, need, moments * (cells + 1))
         if step < iterations:
             goal = np.minimum(elastic(wanted), 1.0).reshape(moments, -1)[:, :cells]
             load = load + np.float32(DAMPING) * (goal.astype(np.float32) - load)
@@ -128,6 +128,10 @@ def evaluate(world: World, moment: Moment, *, iterations: int) -> Outcome:
 def elastic(wanted: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the load that a wanted load becomes when adaptive applications step down beyond the knee; below 1."""
     return np.where(wanted <= KNEE, wanted, 1.0 - (1.0 - KNEE) * np.exp(-(wanted - KNEE) / (1.0 - KNEE)))
+
+
+def _sums(group: NDArray[np.int64], value: NDArray[np.float64] | NDArray[np.float32], size: int) -> NDArray[np.float64]:
+    return np.bincount(group, value.ravel(), size).astype(np.float64, copy=False)
 
 
 def _share(
@@ -145,9 +149,7 @@ def _share(
     inside = moment.serving >= 0
     need = np.where(inside, need, 0.0)
     weight = np.broadcast_to(world.user_weight, need.shape)
-    share, level = water_fill(
-        need.ravel().astype(np.float64), weight=weight.ravel(), group=group, num_groups=slots
-    )
+    share, level = water_fill(need.ravel().astype(np.float64), weight=weight.ravel(), group=group, num_groups=slots)
     full_load = np.bincount(group, share, slots)
     share = share.reshape(moments, users)
     free = (np.maximum(1.0 - full_load, 0.0)[group].reshape(moments, users)) + share / world.user_weight
@@ -156,7 +158,7 @@ def _share(
     bits = share * rate
 
     def by_cell(value: NDArray[np.float64] | NDArray[np.float32]) -> NDArray[np.float64]:
-        return np.bincount(group, value.ravel(), slots).reshape(moments, cells + 1)[:, :cells]
+        return _sums(group, value, slots).reshape(moments, cells + 1)[:, :cells]
 
     link_load = world.backhaul.load(by_cell(bits))
     passed = np.append(world.backhaul.passed_share(link_load), np.ones((moments, 1)), axis=1)
@@ -173,7 +175,7 @@ def _share(
         worse = coverage_failure(moment.rsrp_dbm) - coverage_failure(moment.nominal_rsrp_dbm)
         no_signal = by_cell(connected * np.maximum(worse, 0.0)) * ATTEMPTS_PER_CONNECTION_S
     cell_bits = by_cell(bits)
-    cell_sums = np.stack(
+    cell_sums: NDArray[np.float64] = np.stack(
         [
             np.ones_like(attempts),
             load,
@@ -184,7 +186,7 @@ def _share(
             by_cell(connected * np.clip(sinr_db, -23.0, 40.0)),
             by_cell(connected * link.cqi(sinr_db)),
             by_cell(bit_delay),
-            power_w(radiated_w.astype(np.float32), chains=world.chains, awake=moment.awake),
+            power_w(radiated_w.astype(np.float32), chains=world.chains, awake=moment.awake).astype(np.float64),
             attempts,
             no_signal,
         ],
@@ -194,7 +196,7 @@ def _share(
     slice_group = (world.slice_of_user + np.arange(moments)[:, None] * slices).ravel()
 
     def by_slice(value: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.bincount(slice_group, value.ravel(), moments * slices).reshape(moments, slices)
+        return _sums(slice_group, value, moments * slices).reshape(moments, slices)
 
     on_air = max(int(moment.awake.sum()), 1)
     slice_sums = np.stack(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from twin import counters, traffic
-from twin.attributes import AttributeValue, attribute, check, to_managed, to_native
+from twin.attributes import AttributeValue, attribute, check, to_native
 from twin.commands import SetAttribute
 from twin.entities import AdministrativeState, Kind
 from twin.errors import CorruptStore, UnknownEntity, UnknownName
@@ -91,7 +91,7 @@ class Network:
             self._read_clock()
         self._move()
         ues = world.num_ues
-        gone, left = self._mobility.step(self._rsrp_dbm[:ues], dt_s)
+        _, left = self._mobility.step(self._rsrp_dbm[:ues], dt_s)
         np.add.at(self._handovers, left[left >= 0], 1.0)
         self._serving[:ues] = self._mobility.serving
         self._sessions.step(dt_s, self._duty(), self._rng)
@@ -243,9 +243,7 @@ class Network:
         columns = {
             "RF.serving.RSRP": np.where(served, np.clip(rsrp, -156.0, -31.0), np.nan),
             "RF.serving.RSSINR": np.where(served, np.clip(self._sinr_db[:ues], -23.0, 40.0), np.nan),
-            "DRB.UEThpDl": np.where(
-                served & self._sessions.on, self._throughput_bps[:ues] / 1e3, np.nan
-            ),
+            "DRB.UEThpDl": np.where(served & self._sessions.on, self._throughput_bps[:ues] / 1e3, np.nan),
             "vsData6gServingCell": np.where(served, index, -1.0),
         }
         return TelemetryBatch(
@@ -325,9 +323,7 @@ class Network:
         for action in actions:
             self.read(action.entity_id, action.attribute)
             name = attribute(action.attribute).name
-            checked.append(
-                SetAttribute(entity_id=action.entity_id, attribute=name, value=check(name, action.value))
-            )
+            checked.append(SetAttribute(entity_id=action.entity_id, attribute=name, value=check(name, action.value)))
         for action in checked:
             self._configured[action.entity_id][action.attribute] = action.value
         if checked:

@@ -99,9 +99,7 @@ class _Rewind:
         self._awake = sectors.on_air
         self._max_output_w = np.where(sectors.on_air, 10.0 ** (sectors.power_dbm / 10.0 - 3.0), 0.0).astype(np.float32)
 
-    def evaluate(
-        self, first: int, last: int
-    ) -> tuple[Outcome, NDArray[np.float64]]:
+    def evaluate(self, first: int, last: int) -> tuple[Outcome, NDArray[np.float64]]:
         """Return the outcome of times first..last-1, and their second of the week."""
         world, rng = self._world, self._rng
         times_s = self.times_s[first:last]
@@ -167,9 +165,7 @@ class _MinuteWindow:
     def __init__(self) -> None:
         self._before: dict[Procedure, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
 
-    def percent(
-        self, name: Procedure, attempts: NDArray[np.int64], failures: NDArray[np.int64]
-    ) -> NDArray[np.float64]:
+    def percent(self, name: Procedure, attempts: NDArray[np.int64], failures: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the rate of each minute in per cent, ``[num_minutes, num_cells]``."""
         keep = WINDOW_MINUTES - 1
         # Before the first minute the network was as it is in it.

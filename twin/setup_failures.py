@@ -68,7 +68,8 @@ class FailureModel:
 
 def coverage_failure(rsrp_dbm: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the probability that a set-up fails for want of signal."""
-    return 1.0 / (1.0 + np.exp((rsrp_dbm - np.float32(COVERAGE_EDGE_DBM)) / np.float32(COVERAGE_WIDTH_DB)))
+    above = (rsrp_dbm - np.float32(COVERAGE_EDGE_DBM)) / np.float32(COVERAGE_WIDTH_DB)
+    return (1.0 / (1.0 + np.exp(np.clip(above, -60.0, 60.0)))).astype(np.float32)
 
 
 class Window:

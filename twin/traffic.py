@@ -74,7 +74,7 @@ def activity(week_second: NDArray[np.float64]) -> NDArray[np.float32]:
     place = (week_second % WEEK_S) / _BIN_S
     low = place.astype(np.int64)
     part = (place - low).astype(np.float32)
-    return (table[:, low] * (1 - part) + table[:, (low + 1) % table.shape[1]] * part).T
+    return (table[:, low] * (1 - part) + table[:, (low + 1) % table.shape[1]] * part).T.astype(np.float32)
 
 
 class Drift:
@@ -101,7 +101,8 @@ class Drift:
         part = (place - low).astype(np.float32)[:, None]
         before = np.stack([self._knot(int(knot)) for knot in low])
         after = np.stack([self._knot(int(knot) + 1) for knot in low])
-        return (before * (1 - part) + after * part) / np.sqrt((1 - part) ** 2 + part**2)
+        mixed = (before * (1 - part) + after * part) / np.sqrt((1 - part) ** 2 + part**2)
+        return mixed.astype(np.float32)
 
     def _knot(self, number: int) -> NDArray[np.float32]:
         if number not in self._knots:

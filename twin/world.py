@@ -14,8 +14,8 @@ from twin import traffic
 from twin.energy import num_chains
 from twin.entities import Kind, LandUse
 from twin.errors import ScenarioError
-from twin.mobility import Tours
 from twin.handover import strongest
+from twin.mobility import Tours
 from twin.moments import MAX_CROWD_NEED, MAX_NEED, Moment, evaluate
 from twin.radio import link
 from twin.radio.propagation import Propagation, indoor_points, link_gain_db, received_mw, sectors_of
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from twin.scenario import Scenario
     from twin.topology import Topology
 
-DIMENSIONED_LOAD = 0.92
+DIMENSIONED_LOAD = 0.9
 """Mean busy-hour PRB load beyond which an operator would add a carrier."""
 DIMENSION_ROUNDS = 8
 
@@ -167,7 +167,7 @@ class World:
 
 @lru_cache(maxsize=1)
 def world_of(scenario: Scenario, seed: int) -> World:
-    """Return the world of a scenario and seed; the last one is kept, as past and present are made one after the other."""
+    """Return the world of a scenario and seed; the last one is kept, as past and present need the same."""
     return World(scenario, seed=seed)
 
 

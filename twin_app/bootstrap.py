@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agent.agent import Agent
 from bridge.server import BridgeServer
@@ -158,9 +158,11 @@ async def build(options: UpOptions, settings: Settings, *, tell: Callable[[str, 
 
 
 def _scenario_of(options: UpOptions, settings: Settings) -> Scenario:
-    spec = {"city": options.city, "area": options.area, "sites": options.sites, "scenario": options.scenario}
-    given = {key: value for key, value in spec.items() if value}
-    if options.scenario is None or "seed" in settings.model_fields_set:
+    given: dict[str, Any] = {"city": options.city, "area": options.area, "sites": options.sites}
+    given = {key: value for key, value in given.items() if value}
+    if options.scenario is not None:
+        given["scenario"] = options.scenario
+    if options.scenario is None or "seed" in settings.model_fields_set or options.seed is not None:
         given["seed"] = settings.seed
     return build_scenario(ScenarioSpec(**given))
 

@@ -24,7 +24,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from twin.errors import InvalidInput, PortInUse, TwinError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
 
     from twin_app.running import Twin
     from twin_app.settings import Settings
@@ -183,7 +183,7 @@ def _listen(port: int) -> socket.socket:
 
 
 @contextlib.contextmanager
-def _progress() -> Iterator[Callable[[str, float], None]]:
+def _progress() -> Generator[Callable[[str, float], None]]:
     """Yield `tell(what, share)`; draws a bar on a terminal, one line per new step elsewhere."""
     if not _err.is_terminal:
         said: set[str] = set()

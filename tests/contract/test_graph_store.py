@@ -154,9 +154,7 @@ def alarm(number: int, entity_id: str, *, raised_at_s: float = 10.0, cleared_at_
 
 
 def change(change_id: str = "change-1", *, state: ChangeState = ChangeState.COMMITTED, undoes: str = "") -> Change:
-    action = PlannedAction(
-        entity_id="cell-1-1", attribute="digitalTilt", value=80.0, old_value=60.0, unit="0.1 deg"
-    )
+    action = PlannedAction(entity_id="cell-1-1", attribute="digitalTilt", value=80.0, old_value=60.0, unit="0.1 deg")
     return Change(
         id=change_id,
         state=state,
@@ -227,6 +225,11 @@ async def test_neighbours_within_hops_count_the_shortest_way_and_never_the_cell_
         ("cell-2-2", "cell 2-2", 3),
     ]
     assert await ids(graph, "neighbours_within_hops", cell_id="cell-1-1") == ["cell-1-2", "cell-2-1"]
+
+
+async def test_neighbours_of_neighbours_leave_out_the_cell_and_its_neighbours(graph: EmbeddedGraph) -> None:
+    assert await rows(graph, "neighbours_of_neighbours", cell_id="cell-1-1") == [("cell-2-1", "cell 2-1")]
+    assert await rows(graph, "neighbours_of_neighbours", cell_id="cell-2-1") == [("cell-1-1", "cell 1-1")]
 
 
 async def test_cells_of_a_site_come_by_sector_with_their_configuration(graph: EmbeddedGraph) -> None:
@@ -393,7 +396,9 @@ async def test_refreshed_figures_are_read_back_and_survive_a_rebuild(graph: Embe
 
 async def test_missing_and_unknown_figures_leave_no_trace_but_a_count(graph: EmbeddedGraph) -> None:
     await graph.refresh({"cell-1-1": {"RRU.PrbTotDl": 50.0}})
-    await graph.refresh({"cell-1-1": {"RRU.PrbTotDl": float("nan"), "no.such": 1.0}, "ue-1": {"RF.serving.RSRP": -90.0}})
+    await graph.refresh(
+        {"cell-1-1": {"RRU.PrbTotDl": float("nan"), "no.such": 1.0}, "ue-1": {"RF.serving.RSRP": -90.0}}
+    )
     (row,) = await graph.read("last_values_of_cell", {"cell_id": "cell-1-1"})
     assert (row["prb_load_percent"], row["prb_load_mean_percent"]) == (None, 50.0)
     assert graph.health()["figures_ignored"] == 2
@@ -448,7 +453,7 @@ async def test_entity_ids_that_look_like_cypher_find_nothing(graph: EmbeddedGrap
 
 
 async def test_an_unknown_query_names_those_that_exist(graph: EmbeddedGraph) -> None:
-    with pytest.raises(UnknownName, match="`drop_all`.*neighbours_of_cell"):
+    with pytest.raises(UnknownName, match=r"`drop_all`.*neighbours_of_cell"):
         await graph.read("drop_all", {})
 
 
@@ -456,7 +461,7 @@ async def test_an_unknown_query_names_those_that_exist(graph: EmbeddedGraph) -> 
     "params", [{}, {"cell_id": 7}, {"cell_id": "cell-1-1", "limit": "5"}, {"cell_id": "c", "cypher": "x"}]
 )
 async def test_wrong_parameters_are_refused_by_name(graph: EmbeddedGraph, params: dict[str, object]) -> None:
-    with pytest.raises(InvalidInput, match="cell_id|limit|cypher"):
+    with pytest.raises(InvalidInput, match=r"cell_id|limit|cypher"):
         await graph.read("neighbours_of_cell", params)
 
 
@@ -475,7 +480,9 @@ async def test_the_order_of_insertion_changes_no_answer(graph: EmbeddedGraph, se
 
     world, first = scenario(), picture()
     names = ("sites", "cells", "neighbours", "slices", "ues", "nodes", "links", "buildings", "places")
-    world = replace(world, **{name: tuple(rng.sample(getattr(world, name), len(getattr(world, name)))) for name in names})
+    world = replace(
+        world, **{name: tuple(rng.sample(getattr(world, name), len(getattr(world, name)))) for name in names}
+    )
     await graph.rebuild(replace(picture(world), alarms=(), changes=()))
     for one in rng.sample(first.alarms, len(first.alarms)):  # by single puts this time, not in bulk
         await graph.put_alarm(one)

@@ -22,6 +22,8 @@ def start_twin(tmp_path: Path) -> Iterator[Callable[..., RunningTwin]]:
     for one in started:
         if one.process.poll() is None:
             one.stop()
+        elif not one.process.stdout.closed:
+            one.ended()
 
 
 @pytest.fixture(scope="session")

@@ -112,18 +112,25 @@ class RunningTwin:
     def stop(self, number: int = signal.SIGTERM) -> int:
         if self.process.poll() is None:
             self.process.send_signal(number)
-        code = self.process.wait(STOP_S)
-        self._drain.join(2)
-        assert self.process.stdout is not None
-        assert self.process.stderr is not None
-        self.process.stdout.close()
-        self.process.stderr.close()
-        return code
+        return self.ended()
 
     def kill(self) -> None:
         if self.process.poll() is None:
             self.process.kill()
-        self.process.wait(STOP_S)
+        self.ended()
+
+    def ended(self, *, limit_s: float = STOP_S) -> int:
+        """Wait for the end, collect what was said, return the exit code."""
+        code = self.process.wait(limit_s)
+        self._drain.join(5)
+        for pipe in (self.process.stdout, self.process.stderr):
+            assert pipe is not None
+            pipe.close()
+        return code
+
+    @property
+    def said(self) -> str:
+        return "".join(self.stderr)
 
 
 def children(pid: int) -> list[int]:

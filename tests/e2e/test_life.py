@@ -47,33 +47,30 @@ def test_a_port_in_use_is_said_at_once(start_twin: Start) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         twin = start_twin("--http-port", str(taken.getsockname()[1]), "--past", "0")
-        code = twin.process.wait(60)
-    twin._drain.join(2)
+        code = twin.ended(limit_s=60)
 
     assert 1 == code
-    assert "taken" in "".join(twin.stderr)
-    assert "Traceback" not in "".join(twin.stderr)
+    assert "taken" in twin.said
+    assert "Traceback" not in twin.said
 
 
 def test_a_second_twin_on_the_same_folder_is_refused(start_twin: Start) -> None:
     first = start_twin("--past", "0", "--no-scene").wait_ready()
     second = start_twin("--past", "0", "--no-scene", data_dir=first.data_dir)
-    code = second.process.wait(60)
-    second._drain.join(2)
+    code = second.ended(limit_s=60)
 
     assert 1 == code
-    assert str(first.process.pid) in "".join(second.stderr)
+    assert str(first.process.pid) in second.said
 
 
 def test_a_folder_of_another_city_is_refused_with_the_way_out(start_twin: Start) -> None:
     first = start_twin("--past", "0", "--no-scene", "--seed", "1").wait_ready()
     first.stop()
     second = start_twin("--past", "0", "--no-scene", "--seed", "2", data_dir=first.data_dir)
-    code = second.process.wait(60)
-    second._drain.join(2)
+    code = second.ended(limit_s=60)
 
     assert 1 == code
-    assert "--data-dir" in "".join(second.stderr)
+    assert "--data-dir" in second.said
 
 
 def test_a_corrupt_store_is_named_and_nothing_is_overwritten(start_twin: Start) -> None:
@@ -82,12 +79,11 @@ def test_a_corrupt_store_is_named_and_nothing_is_overwritten(start_twin: Start) 
     store = first.data_dir / "telemetry.duckdb"
     store.write_bytes(b"this is no database" * 100)
     second = start_twin("--past", "0", "--no-scene", data_dir=first.data_dir)
-    code = second.process.wait(60)
-    second._drain.join(2)
+    code = second.ended(limit_s=60)
 
     assert 1 == code
-    assert "telemetry.duckdb" in "".join(second.stderr)
-    assert "Traceback" not in "".join(second.stderr)
+    assert "telemetry.duckdb" in second.said
+    assert "Traceback" not in second.said
     assert store.read_bytes().startswith(b"this is no database")
 
 

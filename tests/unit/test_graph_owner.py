@@ -148,7 +148,7 @@ async def test_a_query_bomb_ends_at_its_deadline_and_the_next_question_is_answer
 
 async def test_a_query_that_eats_memory_is_refused_and_the_next_question_is_answered(graph: EmbeddedGraph) -> None:
     before = await _counts(graph)
-    with pytest.raises(GraphUnavailable, match="512 MB|ended with code"):
+    with pytest.raises(GraphUnavailable, match=r"512 MB|ended with code"):
         await graph.read("repeat", {})
     assert await _counts(graph) == before
 
@@ -208,9 +208,7 @@ async def test_before_start_and_after_close_the_graph_says_so(picture: GraphPict
         await graph.rebuild(picture)
 
 
-async def test_cleared_alarms_beyond_the_limit_leave_the_graph(
-    graph: EmbeddedGraph, picture: GraphPicture
-) -> None:
+async def test_cleared_alarms_beyond_the_limit_leave_the_graph(graph: EmbeddedGraph, picture: GraphPicture) -> None:
     old = tuple(replace(_alarm(number), cleared_at_s=number + 0.5) for number in range(5000))
     await graph.rebuild(replace(picture, alarms=old))
     await graph.put_alarm(replace(_alarm(5000), cleared_at_s=5001.0))

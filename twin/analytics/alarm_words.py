@@ -34,6 +34,9 @@ DETECTOR_CAUSES = frozenset({cause for cause, _ in _CAUSE_OF_KPI.values()} | {_D
 CRITICAL_SCORE = 0.75
 """Three times the threshold."""
 
+DESERTED = 0.2
+"""A cell with less than this share of its usual users is out of service in all but name."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlarmWords:
@@ -56,11 +59,16 @@ def words_of(event: DetectorEvent, *, name: str) -> AlarmWords:
     # A shift without a bad direction only accompanies; the cause is the worst KPI that has one.
     leading = next((f for f in findings if kpi(f.kpi).good != "none"), findings[0] if findings else None)
     cause, event_type = _DEGRADED if leading is None else _CAUSE_OF_KPI.get(leading.kpi, _DEGRADED)
-    problem = f"{name}: " + ("; ".join(_sentence(f) for f in findings[:3]) or "several figures are unusual together")
+    deserted = next((f for f in findings if f.kpi == "RRC.ConnMean" and f.value < DESERTED * f.expected), None)
+    problem = (
+        f"{name}: "
+        + ("it has lost its users; " if deserted else "")
+        + ("; ".join(_sentence(f) for f in findings[:3]) or "several figures are unusual together")
+    )
     return AlarmWords(
         probable_cause=cause,
         event_type=event_type,
-        severity=_severity(event, leading),
+        severity=Severity.CRITICAL if deserted else _severity(event, leading),
         specific_problem=problem,
         evidence=tuple(
             AlarmEvidence(kpi=f.kpi, value=f.value, expected=f.expected, unit=kpi(f.kpi).unit, score=f.score)

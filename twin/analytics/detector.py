@@ -54,14 +54,14 @@ class DetectorTuning:
         min_days: Days of past before anything is raised.
     """
 
-    k_on: float = 6.0
+    k_on: float = 4.0
     k_off: float = 0.6
     on_s: float = 30.0
     off_s: float = 60.0
     fast_s: float = 20.0
     slow_s: float = 3_600.0
     budget: float = 1e-4
-    margin: float = 1.3
+    margin: float = 1.0
     relearn_s: float = 120.0
     days: int = 10
     min_days: float = 1.0
@@ -142,6 +142,10 @@ class Detector:
         self._above_s = np.zeros(shape[0], np.float32)
         self._below_s = np.zeros(shape[0], np.float32)
         self._raised = np.zeros(shape[0], np.bool_)
+        # What was last seen of a figure that went missing: a dead cell has no signal left to show as evidence.
+        self._held_ratio = np.zeros(shape, np.float32)
+        self._held_value = np.full(shape, np.nan, np.float32)
+        self._held_s = np.zeros(shape, np.float32)
         self.score = np.zeros(shape[0], np.float32)
         self._hour = -1
         self._hour_rows: list[NDArray[np.float32]] = []
@@ -193,6 +197,7 @@ class Detector:
         ratio = np.where(judged, self._bad(z) / self._limit, np.nan)
         # A creeping shift is absorbed by the slow track; it counts by itself once it is as large as a step.
         ratio = np.fmax(ratio, np.where(judged, self._bad(creep) / self._limit, np.nan))
+        self._hold(values, ratio, period_s)
         normal = judged & (np.abs(z) < tuning.k_off * self._limit)
         slow_gain = np.float32(1.0 - np.exp(-period_s / tuning.slow_s))
         self._slow = np.where(normal, self._slow + slow_gain * off, self._slow).astype(np.float32)
@@ -201,7 +206,7 @@ class Detector:
         self._collect(time_s, calm.astype(np.float32), int(period_s))
         if self.warmup_remaining_s > 0:
             return ()
-        return self._judge(time_s, period_s, values, level, ratio)
+        return self._judge(time_s, period_s, level, ratio)
 
     def relearn(self, entity_ids: Sequence[str]) -> None:
         """Take the level of these entities as it will be from now on: a change of our own moved it.
@@ -280,6 +285,9 @@ class Detector:
             "above_s": self._above_s,
             "below_s": self._below_s,
             "raised": self._raised,
+            "held_ratio": self._held_ratio,
+            "held_value": self._held_value,
+            "held_s": self._held_s,
             "score": self.score,
         }
 
@@ -374,7 +382,7 @@ class Detector:
         above = self._tail[:, ::-1].cumsum(axis=1)[:, ::-1]  # points in this step or farther out
         allowed = tuning.budget * self._tail.sum(axis=1, keepdims=True)
         pooled = TAIL_STEP * (above > allowed).sum(axis=1)
-        # One fault in the past must not make its entity blind: a series goes at most to one and a half times the others.
+        # One fault in the past must not make its entity blind: a series goes at most half as far again.
         own = np.minimum(self._farthest, 1.5 * np.maximum(pooled, tuning.k_on / tuning.margin))
         self._limit[...] = np.maximum(tuning.k_on, tuning.margin * np.maximum(pooled, own))
 
@@ -382,7 +390,6 @@ class Detector:
         self,
         time_s: float,
         period_s: float,
-        values: NDArray[np.float32],
         level: NDArray[np.float32],
         ratio: NDArray[np.float32],
     ) -> tuple[DetectorEvent, ...]:
@@ -406,7 +413,7 @@ class Detector:
                 state="raised",
                 time_s=time_s,
                 score=float(self.score[row]),
-                findings=self._findings(int(row), values, level, ratio),
+                findings=self._findings(int(row), level),
             )
             for row in np.flatnonzero(raise_now)
         ]
@@ -416,19 +423,25 @@ class Detector:
         )
         return tuple(events)
 
-    def _findings(
-        self, row: int, values: NDArray[np.float32], level: NDArray[np.float32], ratio: NDArray[np.float32]
-    ) -> tuple[Finding, ...]:
-        strength = np.nan_to_num(ratio[row])
+    def _hold(self, values: NDArray[np.float32], ratio: NDArray[np.float32], period_s: float) -> None:
+        seen = np.isfinite(ratio)
+        self._held_s = np.where(seen, 0.0, self._held_s + period_s).astype(np.float32)
+        gone = self._held_s > self.tuning.off_s
+        self._held_ratio = np.where(seen, ratio, np.where(gone, 0.0, self._held_ratio)).astype(np.float32)
+        self._held_value = np.where(seen, values, self._held_value).astype(np.float32)
+
+    def _findings(self, row: int, level: NDArray[np.float32]) -> tuple[Finding, ...]:
+        strength = self._held_ratio[row]
         found: list[Finding] = []
         for column in np.argsort(-strength, kind="stable"):
-            if strength[column] < 0.5 or not np.isfinite(values[row, column]):
-                continue
+            if strength[column] < 0.5:
+                break
+            expected = float(level[row, column] + self._shift[row, column])
             found.append(
                 Finding(
                     kpi=self.kpis[column],
-                    value=float(values[row, column]),
-                    expected=self._backward(int(column), float(level[row, column] + self._shift[row, column])),
+                    value=float(self._held_value[row, column]),
+                    expected=self._backward(int(column), expected),
                     score=float(strength[column] / (1.0 + strength[column])),
                 )
             )

@@ -50,7 +50,7 @@ def array_factor_db(zenith_deg: NDArray[np.float64], tilt_deg: float) -> NDArray
 
 def vertical_tables_db(tilt_deg: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the array factor by zenith bin for each cell, ``[num_cells, NUM_BINS] float32``."""
-    centres = (np.arange(NUM_BINS) + 0.5) * (180.0 / NUM_BINS)
+    centres = np.arange(0.5, NUM_BINS, dtype=np.float64) * (180.0 / NUM_BINS)
     return np.stack([array_factor_db(centres, float(tilt)) for tilt in tilt_deg]).astype(np.float32)
 
 

@@ -55,15 +55,11 @@ def sinr_map(world: World, sectors: Sectors, load: NDArray[np.float32], *, resol
         )
     cols = max(1, int(np.ceil((east - west) / resolution_m)))
     rows = max(1, int(np.ceil((north - south) / resolution_m)))
-    x, y = np.meshgrid(
-        west + (np.arange(cols) + 0.5) * resolution_m, south + (np.arange(rows) + 0.5) * resolution_m
-    )
+    x, y = np.meshgrid(west + (np.arange(cols) + 0.5) * resolution_m, south + (np.arange(rows) + 0.5) * resolution_m)
     centre_m = np.column_stack([x.ravel(), y.ravel()]).astype(np.float32)
     parts = [_pixels(world, sectors, load, centre_m[at : at + _CHUNK]) for at in range(0, len(centre_m), _CHUNK)]
     sinr_db, best, rsrp_dbm = (np.concatenate(part).reshape(rows, cols) for part in zip(*parts, strict=True))
-    return SinrMap(
-        west_m=west, south_m=south, cell_m=resolution_m, sinr_db=sinr_db, best_cell=best, rsrp_dbm=rsrp_dbm
-    )
+    return SinrMap(west_m=west, south_m=south, cell_m=resolution_m, sinr_db=sinr_db, best_cell=best, rsrp_dbm=rsrp_dbm)
 
 
 def _pixels(

@@ -93,9 +93,7 @@ def outdoor_points(position_m: NDArray[np.float32]) -> Points:
     )
 
 
-def indoor_points(
-    position_m: NDArray[np.float32], indoor: NDArray[np.bool_], *, rng: np.random.Generator
-) -> Points:
+def indoor_points(position_m: NDArray[np.float32], indoor: NDArray[np.bool_], *, rng: np.random.Generator) -> Points:
     """Return points of which some are indoors, with entry losses drawn once (TR 38.901 section 7.4.3.1).
 
     Half of the indoor points are behind coated glass, as in the 3GPP calibration campaign.
@@ -150,7 +148,8 @@ class Propagation:
         self._columns: dict[path_loss.Environment, NDArray[np.int64]] = {}
         self._los: dict[path_loss.Environment, CorrelatedMaps] = {}
         self._shadow: dict[path_loss.Environment, tuple[CorrelatedMaps, CorrelatedMaps]] = {}
-        for environment in sorted({mast.environment for mast in self.masts}):
+        environments: set[path_loss.Environment] = {mast.environment for mast in self.masts}
+        for environment in sorted(environments):
             columns = np.array([n for n, mast in enumerate(self.masts) if mast.environment == environment])
             self._columns[environment] = columns
             los_m, nlos_m = path_loss.DECORRELATION_M[environment]

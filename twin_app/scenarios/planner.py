@@ -61,7 +61,9 @@ def plan_sites(city: CityMap, *, seed: int, max_sites: int = MAX_PLANNED_SITES) 
     isd_m = _SMALLEST_ISD_M
     while True:
         points = _hexagonal_cover(city.extent_m, isd_m)
-        near = _nearest_distance(points, used) <= 0.6 * isd_m if len(used) else np.ones(len(points), dtype=bool)
+        # A quarter of the distance is fine enough to see whether anybody is near.
+        thinned = np.unique(np.round(used / (isd_m / 4.0)), axis=0) * (isd_m / 4.0)
+        near = _nearest_distance(points, thinned) <= 0.6 * isd_m if len(used) else np.ones(len(points), dtype=bool)
         if near.any():
             points = points[near]
         if len(points) <= max_sites:
@@ -70,10 +72,9 @@ def plan_sites(city: CityMap, *, seed: int, max_sites: int = MAX_PLANNED_SITES) 
 
 
 def _used_ground(city: CityMap) -> NDArray[np.float64]:
-    """Return points that need coverage, ``[num_points, 2]``: building centres and street nodes, thinned to 50 m."""
+    """Return points that need coverage, ``[num_points, 2]``: building centres and street nodes."""
     centres = [centroid_m(building.footprint_m) for building in city.buildings]
-    points = np.concatenate([np.array(centres).reshape(-1, 2), city.streets.node_m.astype(np.float64)])
-    return np.unique(np.round(points / 50.0), axis=0) * 50.0
+    return np.concatenate([np.array(centres).reshape(-1, 2), city.streets.node_m.astype(np.float64)])
 
 
 def _nearest_distance(points: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:

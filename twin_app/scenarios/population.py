@@ -103,7 +103,7 @@ def user_equipments(city: CityMap, *, count: int, seed: int) -> tuple[UserEquipm
     rng = rng_of(seed, "ues")
     uses = tuple(LandUse)
     node_m = city.streets.node_m.astype(np.float64)
-    usable = _usable_nodes(city.streets)
+    usable = {mobility: node_m[nodes] for mobility, nodes in _usable_nodes(city.streets).items()}
     homes = rng.choice(len(city.buildings), size=count, p=_weights(city.buildings)) if city.buildings else None
     ues: list[UserEquipment] = []
     for number in range(1, count + 1):
@@ -119,9 +119,9 @@ def user_equipments(city: CityMap, *, count: int, seed: int) -> tuple[UserEquipm
             land_use = uses[land_use_at(city.land_use, *point)]
         indoor = homes is not None and mobility == "still" and rng.random() < _INDOOR_SHARE_OF_STILL
         if not indoor and len(node_m):
-            nodes = usable[mobility]
-            nearest = nodes[int(np.hypot(*(node_m[nodes] - point).T).argmin())]
-            point = (float(node_m[nearest, 0]), float(node_m[nearest, 1]))
+            spots = usable[mobility]
+            nearest = int(((spots[:, 0] - point[0]) ** 2 + (spots[:, 1] - point[1]) ** 2).argmin())
+            point = (float(spots[nearest, 0]), float(spots[nearest, 1]))
         ues.append(
             UserEquipment(
                 id=f"ue-{number}",

@@ -118,9 +118,9 @@ class Answer {
   }
 
   take(name, data) {
-    if (name === "step") this.#step(data.text ?? data.step ?? data.message ?? data.name);
+    if (name === "step") this.#step(stepWords(data));
     else if (name === "tool") this.#step(toolWords(data));
-    else if (name === "token") this.text.append(data.text ?? data.token ?? "");
+    else if (name === "token") this.text.append(data.text);
     else if (name === "result") this.#result(data);
     else if (name === "error") this.fail(data.detail ?? data.title ?? "Something went wrong.");
   }
@@ -176,7 +176,13 @@ class Answer {
   }
 }
 
-function toolWords({ tool, name, arguments: given }) {
+function stepWords({ step, tool, planner, confidence }) {
+  const sure = Number.isFinite(confidence) ? ` (${Math.round(confidence * 100)} % sure)` : "";
+  if (step === "understand") return `reading the question with ${planner}`;
+  return step === "choose" ? `chose to ${String(tool).replaceAll("_", " ")}${sure}` : String(step ?? "");
+}
+
+function toolWords({ tool, arguments: given }) {
   const words = Object.entries(given ?? {}).map(([key, value]) => `${key} ${typeof value === "object" ? JSON.stringify(value) : value}`);
-  return [String(tool ?? name ?? "").replaceAll("_", " "), words.join(", ")].filter(Boolean).join(": ");
+  return [String(tool ?? "").replaceAll("_", " "), words.join(", ")].filter(Boolean).join(": ");
 }

@@ -1,23 +1,16 @@
 /** The link-health bar: names the hop that is broken, and says what still works without it. */
 
 import { el } from "./dom.js";
-import { duration, figure, moment } from "./words.js";
+import { duration, figure, moment, plain } from "./words.js";
 
-/** `ok`, `degraded`, `down` or `unknown` of a part, however the server words it. */
+/** `ok`, `degraded`, `down` or `unknown` of a part of GET /v1/health. */
 function stateOf(part) {
-  const said = typeof part === "string" ? part : (part?.state ?? part?.status);
-  return ["ok", "degraded", "down"].includes(said) ? said : "unknown";
+  return ["ok", "degraded", "down"].includes(part?.status) ? part.status : "unknown";
 }
 
-function reasonOf(part) {
-  return typeof part === "object" && part ? (part.reason ?? part.detail ?? part.why ?? "") : "";
-}
-
-/** All numbers under `dropped`, added up. */
-function total(dropped) {
-  if (typeof dropped === "number") return dropped;
-  if (!dropped || typeof dropped !== "object") return 0;
-  return Object.values(dropped).reduce((sum, value) => sum + total(value), 0);
+/** What was lost, added up; duplicates were received twice, not lost. */
+function lossesOf(dropped) {
+  return Object.entries(dropped ?? {}).filter(([name, count]) => !name.endsWith("duplicates") && Number.isFinite(count) && count > 0);
 }
 
 /**
@@ -34,19 +27,21 @@ export function drawHealth(bar, notice, { health, live, lost }) {
     tell(notice, `${lost}${asOf}`, "bad");
     return;
   }
-  const parts = { ...(health?.parts ?? health?.components ?? {}) };
-  const graph = health?.graph ?? parts.graph ?? parts.knowledge_graph;
-  const store = health?.store ?? parts.store ?? parts.telemetry_store;
+  const { scene: sceneSaid, graph, store, planner } = health?.parts ?? {};
   const absent = live?.absent_s;
-  const scene = live === null ? "unknown" : absent === null || absent === undefined ? "ok" : "down";
-  const dropped = total(health?.dropped);
+  const scene = live === null ? "unknown" : Number.isFinite(absent) ? "down" : stateOf(sceneSaid) === "unknown" ? "ok" : stateOf(sceneSaid);
+  const losses = lossesOf(health?.dropped);
   const hops = [
     hop("page ↔ twin", "ok", "The page reaches the twin."),
-    hop("twin ↔ scene", scene, scene === "down" ? `No scene for ${duration(absent)}.` : "The scene reports."),
-    hop("graph", stateOf(graph), reasonOf(graph) || "Knowledge graph"),
-    hop("store", stateOf(store), reasonOf(store) || "Telemetry store"),
+    hop("twin ↔ scene", scene, scene === "down" ? `No scene for ${duration(absent)}.` : (sceneSaid?.text ?? "The scene reports.")),
+    hop("graph", stateOf(graph), graph?.text ?? "Knowledge graph"),
+    hop("store", stateOf(store), store?.text ?? "Telemetry store"),
   ];
-  if (dropped > 0) hops.push(hop(`${figure(dropped, 0)} dropped`, "degraded", "Batches of telemetry that were dropped and counted since the start."));
+  if (planner && stateOf(planner) !== "ok") hops.push(hop("planner", stateOf(planner), planner.text));
+  if (losses.length) {
+    const words = losses.map(([name, count]) => `${plain(name)}: ${figure(count, 0)}`).join(", ");
+    hops.push(hop(`${figure(losses.reduce((sum, [, count]) => sum + count, 0), 0)} dropped`, "degraded", `Dropped and counted since the start: ${words}`));
+  }
   const { speed_requested: wanted, speed_actual: actual } = health ?? {};
   if (Number.isFinite(actual) && (wanted !== 1 || actual < 0.9 * wanted)) {
     const slow = actual < 0.9 * wanted;
@@ -57,8 +52,8 @@ export function drawHealth(bar, notice, { health, live, lost }) {
   bar.replaceChildren(...hops);
 
   if (scene === "down") tell(notice, `The scene is away for ${duration(absent)}. Simulated time stands still; what you see is as of ${moment(live.at, null)}. Questions are answered from memory.`, "bad");
-  else if (stateOf(graph) === "down") tell(notice, `The knowledge graph is away${reasonOf(graph) ? `: ${reasonOf(graph)}` : ""}. It is being rebuilt; figures and changes work meanwhile.`, "");
-  else if (stateOf(store) === "down") tell(notice, `The telemetry store is away${reasonOf(store) ? `: ${reasonOf(store)}` : ""}. Live figures work, history does not.`, "bad");
+  else if (stateOf(graph) === "down") tell(notice, `The knowledge graph is away: ${graph.text}. It is being rebuilt; figures and changes work meanwhile.`, "");
+  else if (stateOf(store) === "down") tell(notice, `The telemetry store is away: ${store.text}. Live figures work, history does not.`, "bad");
   else tell(notice, "", "");
 }
 

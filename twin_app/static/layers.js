@@ -10,7 +10,7 @@ export function readPalette() {
   const style = getComputedStyle(document.documentElement);
   const names = [
     "ground", "outside", "building", "building-edge", "major", "minor", "path", "street-edge", "label", "halo",
-    "ue", "ue-edge", "mast", "mast-edge", "missing", "outline", "select", "link", "place",
+    "ue", "ue-edge", "mast", "mast-edge", "missing", "outline", "select", "link", "place", "street-name",
   ];
   return Object.fromEntries(names.map((name) => [name.replace(/-(.)/g, (_, c) => c.toUpperCase()), style.getPropertyValue(`--map-${name}`).trim()]));
 }
@@ -328,58 +328,6 @@ export function drawAlarms(ctx, city, view, alarms) {
     ctx.font = "700 13px system-ui, 'DejaVu Sans', sans-serif";
     ctx.fillText(mark, x, y + 0.5);
   }
-}
-
-/** Names, the most important first; a name that would cover another is left out. */
-export function drawLabels(ctx, city, view, { palette, selection, alarmed }) {
-  const wanted = [];
-  const add = (id, text, east, north, rank, below) => {
-    const [x, y] = [view.x(east), view.y(north)];
-    if (x > 0 && y > 0 && x < view.width && y < view.height) wanted.push({ id, text, x, y, rank, below });
-  };
-  const radius = wedgeRadius(city, view);
-  for (const site of city.sites) {
-    const rank = site.id === selection.id || selection.cells.has(site.id) ? 0 : alarmed.has(site.id) ? 1 : 3;
-    if (rank < 3 || view.scale > 0.16) add(site.id, site.name, site.east, site.north, rank, radius + 3);
-  }
-  for (const place of city.places) {
-    const rank = place.id === selection.id ? 0 : 2;
-    if (rank === 0 || view.scale > 0.1) add(place.id, place.name, place.east, place.north, rank, 0);
-  }
-  wanted.sort((a, b) => a.rank - b.rank);
-  const taken = [[view.width - 160, view.height - 46, view.width, view.height]]; // the scale bar
-  ctx.textAlign = "center";
-  ctx.textBaseline = "middle";
-  ctx.lineJoin = "round";
-  for (const { text, x, y, rank, below } of wanted) {
-    const isPlace = below === 0;
-    ctx.font = `${isPlace ? "italic 12px" : rank === 0 ? "700 12.5px" : "600 11.5px"} system-ui, "DejaVu Sans", sans-serif`;
-    const width = ctx.measureText(text).width + 8;
-    const at = y + (isPlace ? 11 : below + 6);
-    const box = [x - width / 2, at - 9, x + width / 2, at + 9];
-    if (taken.some((t) => box[0] < t[2] && box[2] > t[0] && box[1] < t[3] && box[3] > t[1])) continue;
-    taken.push(box);
-    if (isPlace) diamond(ctx, x, y, palette);
-    ctx.strokeStyle = palette.halo;
-    ctx.lineWidth = 3.6;
-    ctx.strokeText(text, x, at);
-    ctx.fillStyle = isPlace ? palette.place : palette.label;
-    ctx.fillText(text, x, at);
-  }
-}
-
-function diamond(ctx, x, y, palette) {
-  ctx.beginPath();
-  ctx.moveTo(x, y - 4.5);
-  ctx.lineTo(x + 4.5, y);
-  ctx.lineTo(x, y + 4.5);
-  ctx.lineTo(x - 4.5, y);
-  ctx.closePath();
-  ctx.fillStyle = palette.place;
-  ctx.fill();
-  ctx.strokeStyle = palette.halo;
-  ctx.lineWidth = 1.2;
-  ctx.stroke();
 }
 
 /** A bar with a round length in metres, lower right. */

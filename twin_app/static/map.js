@@ -1,8 +1,9 @@
 /** The map: owns the two canvases, decides when to draw, and tells what lies under the pointer. */
 
 import {
-  Ground, drawAlarms, drawCells, drawLabels, drawLinks, drawRelations, drawScaleBar, drawSpot, drawUes, inWedge, readPalette,
+  Ground, drawAlarms, drawCells, drawLinks, drawRelations, drawScaleBar, drawSpot, drawUes, inWedge, readPalette,
 } from "./layers.js";
+import { drawLabels, drawStreetNames } from "./labels.js";
 import { View, bindGestures } from "./view.js";
 
 const FRAME_MS = 33; // thirty pictures a second are smooth for walkers and cars, and leave the machine to the twin
@@ -10,6 +11,7 @@ const SETTLE_MS = 90;
 const SLOW_GROUND_MS = 9;
 const FLIGHT_MS = 450;
 const LEGEND_PX = 300;
+const STREET_NAMES_FROM = 0.75; // pixels per metre
 
 /** A canvas map of a city and its network. */
 export class CityMap {
@@ -246,6 +248,7 @@ export class CityMap {
     drawRelations(ctx, city, view, look);
     if (this.show.ues) drawUes(ctx, city, view, look);
     drawSpot(ctx, city, view, look);
+    if (view.scale > STREET_NAMES_FROM) drawStreetNames(ctx, city, view, look);
     drawLabels(ctx, city, view, look);
     drawAlarms(ctx, city, view, this.alarms);
     drawScaleBar(ctx, view, this.palette, 26);

@@ -134,7 +134,7 @@ export function bindGestures(canvas, view, tell) {
   });
   canvas.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const moves = {
+    const looks = {
       ArrowLeft: () => view.panBy(KEY_STEP_PX, 0),
       ArrowRight: () => view.panBy(-KEY_STEP_PX, 0),
       ArrowUp: () => view.panBy(0, KEY_STEP_PX),
@@ -142,16 +142,13 @@ export function bindGestures(canvas, view, tell) {
       "+": () => view.zoomAt(view.width / 2, view.height / 2, 1.4),
       "=": () => view.zoomAt(view.width / 2, view.height / 2, 1.4),
       "-": () => view.zoomAt(view.width / 2, view.height / 2, 1 / 1.4),
-      0: () => tell.fit(),
-      Home: () => tell.fit(),
-      ",": () => tell.step(-1),
-      ".": () => tell.step(1),
-      Escape: () => tell.escape(),
     };
-    const move = moves[event.key];
-    if (!move) return;
+    const orders = { 0: tell.fit, Home: tell.fit, ",": () => tell.step(-1), ".": () => tell.step(1), Escape: tell.escape };
+    const look = looks[event.key];
+    const act = look ?? orders[event.key];
+    if (!act) return;
     event.preventDefault();
-    move();
-    tell.changed();
+    act();
+    if (look) tell.changed(); // an order may have started a flight, which `changed` would end
   });
 }

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 RING_S = 3_600
 UE_RING_S = 600
+GAUGE_PERIOD_S = 0.95
+"""Gauges of UEs are kept once a second; a tick may come a little early."""
+
 _LIVE_S = 10
 """Reports of at most this granularity belong into the ring."""
 
@@ -150,7 +153,7 @@ class EmbeddedTelemetryStore:
             view.positions.put(batch.sim_time_s, batch.entity_index, batch.position_m)
         ring = view.rings[Kind.UE]
         newest = ring.newest(ring.kpis[0])
-        if batch.kpis and (newest is None or batch.sim_time_s - newest[0] >= 1.0 or batch.sim_time_s < newest[0]):
+        if batch.kpis and (newest is None or batch.sim_time_s - newest[0] >= GAUGE_PERIOD_S or batch.sim_time_s < newest[0]):
             if newest is not None and batch.sim_time_s < newest[0]:
                 ring.clear()
             ring.put(batch.sim_time_s, 1, batch.entity_index, batch.kpis, batch.values)

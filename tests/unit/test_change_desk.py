@@ -1,0 +1,269 @@
+"""Changes from proposal to proof, with a scene that obeys, refuses, lies or is away."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from twin.clock import CivilTime
+from twin.commands import Command, CommandResult, CommandStage, SetAttribute, SetAttributes
+from twin.control import Change, ChangeState
+from twin.entities import Kind
+from twin.errors import Conflict, DeadlineExceeded, NotFound, PermissionDenied, SceneUnavailable, TwinError
+from twin.kpi import kpis_of
+from twin.ports import SceneInfo
+from twin.telemetry import PmReport
+from twin.testing import MemoryTelemetryStore
+from twin_app.access import SCOPES, Caller, Role, local_caller
+from twin_app.change_desk import ChangeDesk
+from twin_app.journal import SqliteJournal
+from twin_app.scenarios import ScenarioSpec, build_scenario
+from twin_app.settings import ApprovalSettings, GrpcSettings
+from twin_app.world import World
+
+SCENARIO = build_scenario(ScenarioSpec(num_ues=20))
+LOCAL = local_caller()
+CELL = "cell-7-2"
+
+
+class Scene:
+    """A scene at the end of the link: keeps attributes, does what `mood` says."""
+
+    def __init__(self) -> None:
+        self.mood: str = "obeys"
+        self.commands: list[Command] = []
+
+    async def send(self, command: Command, *, timeout_s: float) -> CommandResult:
+        self.commands.append(command)
+        assert isinstance(command.body, SetAttributes)
+        mood, self.mood = self.mood, "obeys" if self.mood in {"lies once", "refuses once"} else self.mood
+        match mood:
+            case "away":
+                raise SceneUnavailable("no scene is connected")
+            case "silent":
+                raise DeadlineExceeded(f"no answer within {timeout_s} s")
+            case "refuses once":
+                return CommandResult(command_id=command.id, stage=CommandStage.REJECTED, reason="mast is locked")
+            case "lies once":
+                wrong = tuple(
+                    SetAttribute(entity_id=a.entity_id, attribute=a.attribute, value=1.0) for a in command.body.actions
+                )
+                return CommandResult(command_id=command.id, stage=CommandStage.APPLIED, observed=wrong)
+            case _:
+                return CommandResult(command_id=command.id, stage=CommandStage.APPLIED, observed=command.body.actions)
+
+
+class Bench:
+    """A change desk on a real journal, with simulated time driven by reports."""
+
+    def __init__(self, folder: Path, *, verify_s: float = 3.0) -> None:
+        self.folder, self.verify_s = folder, verify_s
+        self.scene = Scene()
+        self.told: list[Change] = []
+        self.throughput = 1_000.0
+        self._seq = 0
+
+    async def open(self) -> "Bench":
+        self.journal = SqliteJournal(self.folder / "journal.sqlite")
+        await self.journal.open()
+        civil = CivilTime(epoch=datetime(2026, 1, 1, tzinfo=UTC), timezone="UTC")
+        self.world = World(scenario=SCENARIO, scene_id="city", civil=civil, journal=self.journal)
+        await self.world.restore()
+        self.store = MemoryTelemetryStore(self.world.topology)
+        self.desk = ChangeDesk(
+            world=self.world,
+            journal=self.journal,
+            link=self.scene,
+            store=self.store,
+            approval=ApprovalSettings(verify_s=self.verify_s),
+            grpc=GrpcSettings(),
+            on_change=self._tell,
+            on_applied=self._applied,
+        )
+        await self.desk.restore()
+        info = SceneInfo(
+            scene_id="city", session_id="s", engine="test", engine_version="1", provides=frozenset({"KPI"}), epoch=1
+        )
+        self.world.scene_came(info)
+        self._clock = asyncio.create_task(self._tick())
+        return self
+
+    async def close(self) -> None:
+        self._clock.cancel()
+        await self.desk.close()
+        await self.journal.close()
+
+    async def _tell(self, change: Change) -> None:
+        self.told.append(change)
+
+    async def _applied(self, entity_ids: tuple[str, ...]) -> None:
+        assert entity_ids
+
+    async def _tick(self) -> None:
+        cells = self.world.topology.of_kind(Kind.CELL)
+        counters = tuple(k.name for k in kpis_of(Kind.CELL))
+        while True:
+            self._seq += 1
+            report = PmReport(
+                scene_id="city",
+                epoch=1,
+                seq=self._seq,
+                revision=1,
+                granularity_period_s=1,
+                period_end_sim_time_s=float(self._seq),
+                entity_index=np.array([c.index for c in cells], np.uint32),
+                counters=counters,
+                values=np.full((len(cells), len(counters)), self.throughput, np.float32),
+            )
+            await self.store.append_pm([report])
+            self.store.put_pm(report)
+            self.world.note_time(float(self._seq))
+            await asyncio.sleep(0.02)
+
+    async def propose(self, value: float = 30.0, **more: str) -> Change:
+        action = SetAttribute(entity_id=CELL, attribute="digitalTilt", value=value)
+        return await self.desk.propose(reason="test", actions=[action], proposed_by=LOCAL.name, **more)  # type: ignore[arg-type]
+
+    async def ended(self, change_id: str) -> Change:
+        async with asyncio.timeout(20):
+            while not (change := await self.desk.get(change_id)).final:
+                await asyncio.sleep(0.02)
+        return change
+
+    def tilt(self) -> object:
+        return self.world.topology.get(CELL).attributes["digitalTilt"]
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    made = await Bench(tmp_path).open()
+    yield made
+    await made.close()
+
+
+async def test_a_change_is_applied_verified_and_committed_with_its_effect(bench: Bench) -> None:
+    change = await bench.propose()
+    await bench.desk.approve(change.id, caller=LOCAL, digest=change.digest)
+    done = await bench.ended(change.id)
+
+    states = [c.state.value for c in bench.told]
+    assert states == ["proposed", "validated", "approved", "applying", "verifying", "committed"]
+    assert bench.tilt() == 30.0
+    assert {e.kpi for e in done.effects} >= {"DRB.UEThpDl", "vsData6gMeanSsRsrp"}
+
+
+@pytest.mark.parametrize("mood", ["refuses once", "lies once"])
+async def test_what_the_scene_refuses_or_observes_otherwise_is_taken_back(bench: Bench, mood: str) -> None:
+    old = bench.tilt()
+    bench.scene.mood = mood
+    change = await bench.propose()
+    await bench.desk.approve(change.id, caller=LOCAL, digest=change.digest)
+    done = await bench.ended(change.id)
+
+    assert (done.state, bench.tilt()) == (ChangeState.ROLLED_BACK, old)
+    assert bench.scene.commands[-1].body == SetAttributes(actions=change.inverse)
+
+
+@pytest.mark.parametrize("mood", ["away", "silent"])
+async def test_without_a_scene_the_change_fails_and_the_configuration_stays(bench: Bench, mood: str) -> None:
+    old = bench.tilt()
+    bench.scene.mood = mood
+    change = await bench.propose()
+    await bench.desk.approve(change.id, caller=LOCAL, digest=change.digest)
+    done = await bench.ended(change.id)
+
+    assert (done.state, bench.tilt()) == (ChangeState.FAILED, old)
+
+
+async def test_a_change_that_halves_throughput_is_taken_back(bench: Bench) -> None:
+    old = bench.tilt()
+    await asyncio.sleep(0.1)
+    change = await bench.propose()
+    await bench.desk.approve(change.id, caller=LOCAL, digest=change.digest)
+    bench.throughput = 100.0
+    done = await bench.ended(change.id)
+
+    assert (done.state, bench.tilt()) == (ChangeState.ROLLED_BACK, old)
+    assert "fell from" in done.outcome
+
+
+async def test_a_foreign_approver_needs_the_digest_and_may_not_approve_their_own(bench: Bench) -> None:
+    ann = Caller(name="token:ann", scopes=SCOPES[Role.OPERATOR])
+    mine = await bench.desk.propose(
+        reason="", actions=[SetAttribute(entity_id=CELL, attribute="digitalTilt", value=20)], proposed_by=ann.name
+    )
+    theirs = await bench.propose()
+
+    with pytest.raises(PermissionDenied, match="digest"):
+        await bench.desk.approve(theirs.id, caller=ann, digest=None)
+    with pytest.raises(PermissionDenied, match="somebody else"):
+        await bench.desk.approve(mine.id, caller=ann, digest=mine.digest)
+
+
+async def test_undo_proposes_the_inverse_of_the_last_committed_change_once(bench: Bench) -> None:
+    with pytest.raises(NotFound):
+        await bench.desk.undo(None, proposed_by=LOCAL.name)
+    old = bench.tilt()
+    change = await bench.propose()
+    await bench.desk.approve(change.id, caller=LOCAL, digest=None)
+    await bench.ended(change.id)
+
+    undo = await bench.desk.undo(None, proposed_by=LOCAL.name)
+    await bench.desk.approve(undo.id, caller=LOCAL, digest=undo.digest)
+    await bench.ended(undo.id)
+
+    assert (undo.undoes, bench.tilt()) == (change.id, old)
+    with pytest.raises(Conflict, match="undone already"):
+        await bench.desk.undo(change.id, proposed_by=LOCAL.name)
+
+
+async def test_two_changes_of_one_attribute_do_not_overlap(bench: Bench) -> None:
+    first = await bench.propose(30)
+    await bench.desk.approve(first.id, caller=LOCAL, digest=None)
+    while (await bench.desk.get(first.id)).state is not ChangeState.VERIFYING:
+        await asyncio.sleep(0.01)
+    second = await bench.propose(40)
+
+    with pytest.raises(Conflict, match="still verifying"):
+        await bench.desk.approve(second.id, caller=LOCAL, digest=None)
+    await bench.ended(first.id)
+
+
+@pytest.mark.parametrize("state", [ChangeState.APPROVED, ChangeState.APPLYING, ChangeState.VERIFYING])
+async def test_a_restart_in_any_state_ends_the_change_once(tmp_path: Path, state: ChangeState) -> None:
+    first = await Bench(tmp_path, verify_s=1_000).open()
+    old = first.tilt()
+    change = await first.propose()
+    if state is not ChangeState.VERIFYING:  # stop the carrier before it gets further
+        first.scene.send = lambda *_, **__: asyncio.sleep(1_000)  # type: ignore[assignment]
+    await first.desk.approve(change.id, caller=LOCAL, digest=None)
+    if state is not ChangeState.APPROVED:
+        async with asyncio.timeout(10):
+            while (await first.desk.get(change.id)).state is not state:
+                await asyncio.sleep(0.01)
+    await first.close()
+
+    second = await Bench(tmp_path).open()
+    ended = await second.desk.get(change.id)
+    assert ended.final
+    assert second.tilt() == old
+    rows = len(await second.journal.replay("change"))
+    await second.close()
+    third = await Bench(tmp_path).open()
+    assert len(await third.journal.replay("change")) == rows
+    assert (await third.desk.get(change.id)).state is ended.state
+    await third.close()
+
+
+async def test_an_expired_proposal_cannot_be_approved(tmp_path: Path) -> None:
+    bench = await Bench(tmp_path).open()
+    bench.desk._approval = ApprovalSettings(expires_s=0.01)
+    change = await bench.propose()
+    await asyncio.sleep(0.05)
+
+    with pytest.raises(TwinError, match="expired"):
+        await bench.desk.approve(change.id, caller=LOCAL, digest=change.digest)
+    await bench.close()
