@@ -231,6 +231,15 @@ class SceneClient:
         mapping.write_telemetry(request.telemetry, batch)
         self._outbox.offer(session_pb2.CHANNEL_TELEMETRY, request.SerializeToString())
 
+    async def telemetry_sent(self) -> None:
+        """Wait until the batch offered last is on its way: for scenes that run as fast as the twin can take them.
+
+        Raises:
+            TwinError: The twin refused the scene for good.
+        """
+        await self._outbox.taken(session_pb2.CHANNEL_TELEMETRY)
+        self._check()
+
     async def send_pm(self, report: PmReport) -> None:
         """Queue counters of one period; kept until the twin has stored them. Waits while the buffer is full.
 

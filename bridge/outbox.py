@@ -58,6 +58,8 @@ class Outbox:
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
+        self._slot = asyncio.Event()
+        self._abandoned = False
         self._calm = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -117,6 +119,8 @@ class Outbox:
 
     def abandon(self) -> None:
         """Let everybody go who waits for room or acknowledgement: there will be none."""
+        self._abandoned = True
+        self._slot.set()
         self._room.set()
         self._empty.set()
         self._calm.set()
@@ -132,6 +136,12 @@ class Outbox:
         self._newest[channel] = _Newest(body, time.monotonic())
         if self._credits.get(channel, 0) > 0:
             self._wake.set()
+
+    async def taken(self, channel: int) -> None:
+        """Wait until the slot of a channel is empty: what was offered last is on its way."""
+        while channel in self._newest and not self._abandoned:
+            self._slot.clear()
+            await self._slot.wait()
 
     def grant(self, channel: int, messages: int) -> None:
         """Take credit for newest-wins messages."""
@@ -175,6 +185,7 @@ class Outbox:
             if self._credits.get(channel, 0) > 0:
                 self._credits[channel] -= 1
                 del self._newest[channel]
+                self._slot.set()
                 self.age_s[channel] = time.monotonic() - newest.since_s
                 return self._envelope(newest.body)
         return self._envelope(b"") if self._ack > self._ack_told else None

@@ -9,10 +9,10 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-HYSTERESIS_DB = 1.0
-OFFSET_DB = 2.0
-TIME_TO_TRIGGER_S = 0.32
-"""TS 38.331: hysteresis 0..15 dB, a3-Offset -15..15 dB, time to trigger one of a set that holds 320 ms."""
+HYSTERESIS_DB = 2.0
+OFFSET_DB = 3.0
+TIME_TO_TRIGGER_S = 0.64
+"""TS 38.331: hysteresis 0..15 dB, a3-Offset -15..15 dB, time to trigger one of a set that holds 640 ms."""
 MIN_RSRP_DBM = -125.0
 """Below this a UE finds no cell (qRxLevMin of TS 38.304)."""
 

@@ -33,7 +33,7 @@ BURST_BIT = 0.1e6
 MAX_DELAY_MS = 1000.0
 MAX_NEED = 0.12
 """No single user asks for more than this share of a cell: applications step down when the radio is poor."""
-MAX_CROWD_NEED = 0.05
+MAX_CROWD_NEED = 0.025
 KNEE = 0.75
 """Load up to which the crowd gets all it asks for; beyond, its adaptive applications step down smoothly."""
 
@@ -175,10 +175,10 @@ def _share(
         worse = coverage_failure(moment.rsrp_dbm) - coverage_failure(moment.nominal_rsrp_dbm)
         no_signal = by_cell(connected * np.maximum(worse, 0.0)) * ATTEMPTS_PER_CONNECTION_S
     cell_bits = by_cell(bits)
-    cell_sums: NDArray[np.float64] = np.stack(
+    cell_sums = np.stack(
         [
             np.ones_like(attempts),
-            load,
+            load.astype(np.float64),
             cell_bits,
             by_cell(connected),
             by_cell(active),

@@ -409,7 +409,7 @@ class Network:
         self._configured = {entity: dict(values) for entity, values in document["configured"].items()}
         self._faults = tuple(ActiveFault(**row) for row in document["faults"])
         self._reconfigured()
-        for name, array in own.items():
+        for name, array in self._arrays().items():
             array[...] = arrays[name]
         for name, window in self._windows.items():
             window.minute = document["minutes"][name]

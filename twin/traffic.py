@@ -120,7 +120,7 @@ def spread_factor(state: NDArray[np.float32], sigma: float) -> NDArray[np.float3
 
 # --- the crowd -------------------------------------------------------------------------------------------------
 
-CROWD_POINTS_PER_CELL = 20
+CROWD_POINTS_PER_CELL = 40
 CROWD_OFFSET_M = 60.0
 """Spread of the crowd around the homes it is drawn from."""
 CROWD_SPECTRAL_DEMAND = 1.1

@@ -6,6 +6,7 @@ grey): no red and green.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -62,7 +63,7 @@ def quantiles_db(sinr_db: NDArray[np.float32]) -> tuple[float, float, float]:
     """Return the 5 %, median and 95 % values of a map, NaN pixels left out."""
     known = sinr_db[np.isfinite(sinr_db)]
     if not len(known):
-        return (float("nan"),) * 3
+        return math.nan, math.nan, math.nan
     low, middle, high = (float(value) for value in np.percentile(known, [5, 50, 95]))
     return low, middle, high
 
@@ -86,10 +87,9 @@ class _Picture:
         self._scale_bar()
         self._legend()
         self._distribution()
-        small = self._image.resize(
-            (self._image.width // _SCALE, self._image.height // _SCALE), Image.Resampling.LANCZOS
-        )
-        small.save(path, format="PNG")
+        self._weakest()
+        size = (self._image.width // _SCALE, self._image.height // _SCALE)
+        self._image.resize(size, Image.Resampling.LANCZOS).save(path, format="PNG")
 
     def _text(
         self, x: float, y: float, text: str, *, size: int = 13, fill: tuple[int, int, int] = _INK, anchor: str = "la"
@@ -149,9 +149,8 @@ class _Picture:
             ink.line([(x, y), tip], fill=(*_INK, 255), width=3 * _SCALE)
         for site in self._scenario.sites:
             x, y = sites[site.id]
-            ink.ellipse(
-                (x - dot, y - dot, x + dot, y + dot), fill=(*_INK, 255), outline=(255, 255, 255, 255), width=_SCALE
-            )
+            around = (x - dot, y - dot, x + dot, y + dot)
+            ink.ellipse(around, fill=(*_INK, 255), outline=(255, 255, 255, 255), width=_SCALE)
             number = site.id.removeprefix("site-")
             font = ImageFont.load_default(12 * _SCALE)
             ink.text(
@@ -160,9 +159,8 @@ class _Picture:
             )  # fmt: skip
 
     def _scale_bar(self) -> None:
-        length_m = next(
-            m for m in (2000, 1000, 500, 200, 100, 50, 20, 10) if m * self._metre < self._map_w / 4 or m == 10
-        )
+        lengths_m = (2000, 1000, 500, 200, 100, 50, 20)
+        length_m = next((m for m in lengths_m if m * self._metre < self._map_w / 4), 10)
         y = self._top + self._map_h + 20 * _SCALE
         end = self._left + length_m * self._metre
         self._draw.line([(self._left, y), (end, y)], fill=_INK, width=3 * _SCALE)
@@ -181,7 +179,7 @@ class _Picture:
         for value in range(int(LOW_DB), int(HIGH_DB) + 1, 5):
             y = top + (HIGH_DB - value) / (HIGH_DB - LOW_DB) * height
             self._draw.line([(left + 22 * _SCALE, y), (left + 28 * _SCALE, y)], fill=_SOFT, width=_SCALE)
-            self._text(left + 34 * _SCALE, y, f"{value}".replace("-", "−"), anchor="lm")
+            self._text(left + 34 * _SCALE, y, f"{value}", anchor="lm")
 
     def _distribution(self) -> None:
         left, top, width, height = self._right, self._top + 34 * _SCALE, self._plot_w, self._plot_h - 60 * _SCALE
@@ -199,8 +197,7 @@ class _Picture:
             self._text(left - 8 * _SCALE, y, f"{percent} %", anchor="rm", fill=_SOFT)
         for value in range(int(LOW_DB), int(HIGH_DB) + 1, 10):
             self._draw.line([(x_of(value), top), (x_of(value), top + height)], fill=_LINE, width=_SCALE)
-            text = f"{value} dB".replace("-", "−")
-            self._text(x_of(value), top + height + 10 * _SCALE, text, anchor="ma", fill=_SOFT)
+            self._text(x_of(value), top + height + 10 * _SCALE, f"{value} dB", anchor="ma", fill=_SOFT)
         known = np.sort(self._raster.sinr_db[np.isfinite(self._raster.sinr_db)])
         if not len(known):
             return
@@ -211,6 +208,27 @@ class _Picture:
         for value, part, name in zip(quantiles_db(known), (0.05, 0.5, 0.95), ("5 %", "median", "95 %"), strict=True):
             x, y, dot = x_of(float(np.clip(value, LOW_DB, HIGH_DB))), y_of(part), 5 * _SCALE
             self._draw.ellipse((x - dot, y - dot, x + dot, y + dot), fill=_CURVE, outline=_PAPER, width=_SCALE)
-            label = f"{name} {value:.1f} dB".replace("-", "−")
-            beside = ("la", 9, 4) if part < 0.9 else ("ra", -9, 6)
-            self._text(x + beside[1] * _SCALE, y + beside[2] * _SCALE, label, anchor=beside[0])
+            self._text(x + 10 * _SCALE, y + (4 if part < 0.9 else 7) * _SCALE, f"{name}: {value:.1f} dB")
+
+    def _weakest(self) -> None:
+        """List the cells with the lowest median SINR where they are the strongest."""
+        left, top = self._right, self._top + self._plot_h + 24 * _SCALE
+        space = (self._top + self._map_h - top) // (20 * _SCALE) - 2
+        sinr_db, best = self._raster.sinr_db, self._raster.best_cell
+        known = np.isfinite(sinr_db)
+        rows = [
+            (float(np.median(sinr_db[mine])), column, float(mine.mean()))
+            for column in range(len(self._scenario.cells))
+            if (mine := known & (best == column)).any()
+        ]
+        if space < 1 or not rows:
+            return
+        self._text(left, top, "Cells with the lowest median SINR", size=14)
+        columns = (left, left + 250 * _SCALE, left + 400 * _SCALE)
+        for x, title, anchor in zip(columns, ("cell", "median", "share of area"), ("la", "ra", "ra"), strict=True):
+            self._text(x, top + 26 * _SCALE, title, fill=_SOFT, anchor=anchor)
+        for line, (median_db, column, share) in enumerate(sorted(rows)[: min(10, space)]):
+            y = top + (48 + 20 * line) * _SCALE
+            self._text(columns[0], y, self._scenario.cells[column].id)
+            self._text(columns[1], y, f"{median_db:.1f} dB", anchor="ra")
+            self._text(columns[2], y, f"{100 * share:.1f} %", anchor="ra")

@@ -188,7 +188,7 @@ class SceneDesk:
                 probable_cause=DRIFT,
                 severity=Severity.MAJOR,
                 event_type="processingErrorAlarm",
-                specific_problem=f"configuration drift: {len(wrong)} attributes differ, the scene refused them ({refusal})",
+                specific_problem=f"configuration drift: {len(wrong)} attributes differ; the scene says: {refusal}",
                 at_s=self._world.now_s,
             )
 

@@ -45,7 +45,9 @@ async def test_an_unknown_kind_has_no_facts(journal: Journal) -> None:
 
 
 @pytest.mark.parametrize("fact", [{"x": object()}, {"x": float("nan")}])
-async def test_a_fact_that_is_no_json_is_refused_and_nothing_is_stored(journal: Journal, fact: dict[str, object]) -> None:
+async def test_a_fact_that_is_no_json_is_refused_and_nothing_is_stored(
+    journal: Journal, fact: dict[str, object]
+) -> None:
     with pytest.raises(InvalidInput):
         await journal.append("alarm", [{"n": 1}, fact])
     assert await journal.replay("alarm") == []

@@ -231,9 +231,7 @@ def watch_city(seed: int, fault_at_s: int, until_s: int) -> list[DetectorEvent]:
     civil = CivilTime(epoch=datetime(2026, 11, 7, 14, 30, tzinfo=UTC), timezone=scenario.timezone)
     watched = WatchList(topology)
     watcher = Watcher(watched, Detector(watched.entity_ids, watched.kpis, civil=civil))
-    past = generate_past(
-        scenario, topology, civil, seed=seed, end_s=past_s, past_s=past_s, scene_id="city", epoch=1
-    )
+    past = generate_past(scenario, topology, civil, seed=seed, end_s=past_s, past_s=past_s, scene_id="city", epoch=1)
     assert watcher.see(list(past)) == ()
     network = Network(scenario, topology, civil, seed=seed, sim_time_s=past_s)
     events: list[DetectorEvent] = []
@@ -248,7 +246,8 @@ def watch_city(seed: int, fault_at_s: int, until_s: int) -> list[DetectorEvent]:
 
 
 @pytest.mark.parametrize(
-    "seed", [21, pytest.param(22, marks=pytest.mark.slow), *(pytest.param(s, marks=pytest.mark.slow) for s in (23, 24, 25))]
+    "seed",
+    [21, pytest.param(22, marks=pytest.mark.slow), *(pytest.param(s, marks=pytest.mark.slow) for s in (23, 24, 25))],
 )
 def test_the_city_is_quiet_for_ten_minutes_and_a_power_loss_is_found_within_ninety_seconds(seed: int) -> None:
     events = watch_city(seed, fault_at_s=600, until_s=690)

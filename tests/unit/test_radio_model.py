@@ -79,7 +79,7 @@ def test_line_of_sight_probability_at_100_m():
 
 def test_entry_loss_at_3_5_ghz():
     low, high = path_loss.entry_loss_db(3.5e9)
-    assert low == pytest.approx(12.81, abs=0.05)
+    assert low == pytest.approx(12.70, abs=0.02)
     assert high == pytest.approx(26.85, abs=0.1)
 
 
@@ -134,7 +134,7 @@ def test_correlated_maps_are_standard_normal_with_the_right_memory():
     here = rng.uniform(0, 2000, (4000, 2)).astype(np.float32)
     value, beside = maps.at(here), maps.at(here + np.array([50.0, 0.0], dtype=np.float32))
     assert float(value.std()) == pytest.approx(1.0, abs=0.06)
-    assert float(np.corrcoef(value.ravel(), beside.ravel())[0, 1]) == pytest.approx(math.exp(-1), abs=0.06)
+    assert float(np.corrcoef(value.ravel(), beside.ravel())[0, 1]) == pytest.approx(math.exp(-1), abs=0.07)
 
 
 def test_earth_macro_cell_draws_130_w_idle_and_94_w_more_at_20_w():

@@ -12,6 +12,7 @@ import io
 import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -30,6 +31,9 @@ FORMAT = 1
 
 FINE_S = 120
 """Periods up to this long tell how much a series varies within an hour."""
+
+FINE_ROWS = 20
+"""With fewer of them an hour says nothing about its noise."""
 
 TAIL_STEP = 0.1
 TAIL_BINS = 400
@@ -54,14 +58,14 @@ class DetectorTuning:
         min_days: Days of past before anything is raised.
     """
 
-    k_on: float = 4.0
+    k_on: float = 5.0
     k_off: float = 0.6
     on_s: float = 30.0
     off_s: float = 60.0
     fast_s: float = 20.0
     slow_s: float = 3_600.0
     budget: float = 1e-4
-    margin: float = 1.0
+    margin: float = 1.2
     relearn_s: float = 120.0
     days: int = 10
     min_days: float = 1.0
@@ -251,7 +255,7 @@ class Detector:
             with np.load(io.BytesIO(snapshot), allow_pickle=False) as found:
                 head = json.loads(found["head"].tobytes())
                 arrays = {name: found[name] for name in (*self._state(), "hour_rows")}
-        except (OSError, ValueError, KeyError) as exc:
+        except (OSError, EOFError, ValueError, KeyError, BadZipFile) as exc:
             raise CorruptStore(f"the detector snapshot cannot be read: {exc}; delete it, it is learned anew") from exc
         same = (
             head.get("format") == FORMAT
@@ -317,7 +321,8 @@ class Detector:
         scale = np.sqrt(np.nan_to_num(spread) ** 2 + np.nan_to_num(noise) ** 2)
         # Entities of a kind vary alike: a series that was still by chance borrows from the others.
         pooled = nanmedian(np.where(scale > 0, scale, np.nan).astype(np.float32))
-        return level, np.fmax(np.fmax(scale, 0.5 * np.nan_to_num(pooled)), 1e-3).astype(np.float32)
+        scale = np.fmax(np.fmax(scale, 0.5 * np.nan_to_num(pooled)), 1e-3)
+        return level, np.where(np.isfinite(spread) | np.isfinite(noise), scale, np.nan).astype(np.float32)
 
     def _relearn(self, off: NDArray[np.float32], seen: NDArray[np.bool_], period_s: float) -> None:
         rows = self._relearn_left_s > 0
@@ -350,19 +355,20 @@ class Detector:
             return
         rows = np.stack(self._hour_rows)
         middle_s = self._hour * 3600.0 + 1800.0
-        if self._hour_fine and self._learning and self.warmup_remaining_s == 0:
-            level, scale = self._expected(middle_s)
-            self._count_tail(self._bad((rows - level) / scale))
+        phase = phase_of(self._civil, middle_s)
         known = np.isfinite(rows)
         count = known.sum(axis=0)
         mean = np.where(count > 0, np.nan_to_num(rows).sum(axis=0) / np.maximum(count, 1), np.nan).astype(np.float32)
-        phase = phase_of(self._civil, middle_s)
-        self.baseline.add(phase, mean)
-        if self._hour_fine and len(self._hour_rows) >= 20:
+        if self._hour_fine and len(self._hour_rows) >= FINE_ROWS:
             noise = MAD_TO_SIGMA * nanmedian(np.abs(rows - mean))
             hour = phase % 24
             blended = 0.7 * self._noise[hour] + 0.3 * noise
             self._noise[hour] = np.where(np.isfinite(blended), blended, np.fmax(self._noise[hour], noise))
+            if self._learning and self.warmup_remaining_s == 0:
+                # Judged against what was known before this hour, as a live period would have been.
+                level, scale = self._expected(middle_s)
+                self._count_tail(self._bad((rows - level) / scale))
+        self.baseline.add(phase, mean)
         self._hour_rows = []
         self._hour_fine = False
         self._set_limits()

@@ -36,10 +36,10 @@ class CorrelatedMaps:
         rng: np.random.Generator,
     ) -> None:
         west, south, east, north = extent_m
-        self._pitch_m = max(decorrelation_m / 3.0, 4.0)
+        self._pitch_m = max(decorrelation_m / 4.0, 4.0)
         self._origin_m = (west, south)
         needed = (max(east - west, north - south) + 6.0 * decorrelation_m) / self._pitch_m
-        self._edge = int(min(MAX_EDGE, 2 ** np.ceil(np.log2(max(needed, 16.0)))))
+        self._edge = int(min(MAX_EDGE, 32 * np.ceil(max(needed, 32.0) / 32)))
         corner = np.array([[0, 0], [1, 0], [0, 1], [1, 1]], dtype=np.float32) * self._pitch_m
         apart = np.linalg.norm(corner[:, None] - corner[None], axis=-1)
         self._corner_correlation = np.exp(-apart / np.float32(decorrelation_m)).astype(np.float32)

@@ -34,6 +34,7 @@ const page = {
     return now.live?.at ?? "";
   },
   notes: new Map(),
+  unfolded: new Set(),
   nameOf: (id) => city?.nameOf(id) ?? id,
   kpiOf,
   labelOf: (name) => kpiOf(name)?.label ?? name ?? "",

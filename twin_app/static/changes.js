@@ -19,7 +19,8 @@ export const waiting = (change) => change.state === "validated";
  * One change as a card. What the reader approves is the digest of exactly the plan that this card shows.
  * @param {object} change item of GET /v1/changes
  * @param {{now: string, kpiOf(name: string): object|undefined, labelOf(kpi: string): string, nameOf(id: string): string, select(id: string, how?: object): void,
- *          changed(): void, notes: Map<string, string>}} page `notes` keeps what went wrong per change
+ *          changed(): void, notes: Map<string, string>, unfolded: Set<string>}} page `notes` keeps what went wrong per
+ *          change, `unfolded` which changes show all their effects
  */
 export function changeCard(change, page) {
   const card = el("article", { class: "change", "aria-label": `Change ${change.id}` });
@@ -57,7 +58,7 @@ export function changeCard(change, page) {
     );
   }
   if (change.outcome) card.append(el("p", { class: ENDED_BADLY.has(change.state) ? "error" : "why" }, change.outcome));
-  if (change.effects?.length) card.append(effects(change.effects, page));
+  if (change.effects?.length) card.append(...effects(change, page));
   const foot = el("div", { class: "chips" }, ...entities.slice(0, 6).map((id) => el("button", { type: "button", class: "chip", dataset: { key: `${change.id} ${id}` }, on: { click: () => page.select(id, { fly: true }) } }, page.nameOf(id))));
   card.append(change.state === "committed" ? el("div", { class: "buttons" }, undo, foot) : foot);
   const note = page.notes.get(change.id);
@@ -78,13 +79,37 @@ function track(change) {
   return el("div", { class: "track", role: "img", "aria-label": `State: ${STATE_WORDS[change.state] ?? change.state}` }, ...bars);
 }
 
-function effects(rows, page) {
-  const known = rows.filter((r) => r.before !== null || r.after !== null);
+/** What it did: the entities it touched in full, all others folded away. */
+function effects(change, page) {
+  const known = change.effects.filter((e) => e.before !== null || e.after !== null);
+  const touched = new Set(change.actions.map((a) => a.entity));
+  const own = known.filter((e) => touched.has(e.entity));
+  const others = known.filter((e) => !touched.has(e.entity));
+  const parts = own.length ? [table(own, page)] : [];
+  if (others.length) {
+    const count = new Set(others.map((e) => e.entity)).size;
+    const open = page.unfolded.has(change.id);
+    const folded = el("details", { open }, el("summary", { dataset: { key: `others ${change.id}` } }, `effect on ${count} ${count === 1 ? "other" : "others"}`), table(others, page));
+    folded.addEventListener("toggle", () => (folded.open ? page.unfolded.add(change.id) : page.unfolded.delete(change.id)));
+    parts.push(folded);
+  }
+  return parts;
+}
+
+function table(rows, page) {
+  const groups = Map.groupBy(rows, (row) => row.entity);
   return el(
     "table",
     { class: "effects" },
     el("caption", { class: "unseen" }, "Effect on KPIs"),
-    ...known.slice(0, 8).map((r) => el("tr", {}, el("th", { scope: "row" }, `${page.labelOf(r.kpi)}, ${page.nameOf(r.entity)}`), el("td", {}, effect(r, page.kpiOf(r.kpi))))),
+    ...[...groups].map(([id, group]) =>
+      el(
+        "tbody",
+        {},
+        el("tr", {}, el("th", { scope: "rowgroup", colspan: 2 }, page.nameOf(id))),
+        ...group.map((row) => el("tr", {}, el("th", { scope: "row" }, page.labelOf(row.kpi)), el("td", {}, effect(row, page.kpiOf(row.kpi))))),
+      ),
+    ),
   );
 }
 

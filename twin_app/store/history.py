@@ -250,10 +250,10 @@ class HistoryFile:
         name_of = {key: name for name, key in self._entity_key.items()}
         ends, entities = np.asarray(found["end_ms"]), np.asarray(found["entity"])
         values = np.column_stack([filled(found[name]) for name in COLUMNS])
-        firsts = np.flatnonzero(np.diff(ends, prepend=-(FOREVER_MS)))
+        firsts = np.flatnonzero(np.diff(ends, prepend=-FOREVER_MS))
         return [
             (int(ends[a]), [name_of[int(key)] for key in entities[a:b]], COLUMNS, values[a:b])
-            for a, b in zip(firsts, [*firsts[1:], ends.size], strict=True)
+            for a, b in zip(firsts, np.append(firsts[1:], ends.size), strict=False)
         ]
 
     def newest(self) -> tuple[int, list[str], tuple[str, ...], NDArray[np.float32]] | None:
