@@ -253,7 +253,10 @@ class Agent:
             if wrong:
                 _log.error("ungrounded answer", dropped=wrong, tool=said.calls[0].tool)
             if not text:
-                status, text = "failed", "I found something but could not prove what I was about to say; please ask again."
+                status, text = (
+                    "failed",
+                    "I found something but could not prove what I was about to say; please ask again.",
+                )
             text += self._say_absence(evidence)
         civil, now_s = self._inventory.civil, self._inventory.now_s
         return Answer(

@@ -27,21 +27,26 @@ from twin.naming import (
     TimeMention,
     UnknownMention,
 )
+from twin.naming_words import options, word_set
 
 CONTROL: Final = frozenset({"set_tilt", "set_power", "lock_cell", "unlock_cell", "undo_change"})
 _RADIO: Final = (Kind.CELL, Kind.SITE)
 _MEASURED: Final = (Kind.CELL, Kind.SITE, Kind.LINK, Kind.SLICE, Kind.UE)
 _ALL: Final = tuple(Kind)
 _TOP: Final = frozenset(
-    "highest most top largest biggest busiest maximum max greatest strongest fastest heaviest fullest hungriest"
-    " thirstiest laggiest peak hottest higher more".split()
+    options(
+        "highest|most|top|largest|biggest|busiest|maximum|max|greatest|strongest|fastest|heaviest|fullest|"
+        "hungriest|thirstiest|laggiest|peak|hottest|higher|more"
+    )
 )
 _BOTTOM: Final = frozenset(
-    "lowest least smallest weakest slowest quietest bottom fewest emptiest minimum min idlest poorest faintest"
-    " lightest lower calmest".split()
+    options(
+        "lowest|least|smallest|weakest|slowest|quietest|bottom|fewest|emptiest|minimum|min|idlest|poorest|"
+        "faintest|lightest|lower|calmest"
+    )
 )
-_WORST: Final = frozenset("worst poorest bad badly suffering struggling terrible poor weakest problematic".split())
-_BEST: Final = frozenset("best healthiest nicest finest good great".split())
+_WORST: Final = word_set("worst poorest bad badly suffering struggling terrible poor weakest problematic")
+_BEST: Final = frozenset(["best", "healthiest", "nicest", "finest", "good", "great"])
 _FUNCTIONS: Final = {
     "total": "sum",
     "sum": "sum",
@@ -105,7 +110,7 @@ class Situation:
         return self.index.topology.get(entity_id).kind
 
 
-class _AskBack(Exception):  # noqa: N818  # carries a question, is no error
+class _AskBack(Exception):  # carries a question, is no error
     def __init__(self, question: str, candidates: tuple[str, ...] = ()) -> None:
         super().__init__(question)
         self.missing = Missing(question=question, candidates=candidates)
@@ -389,7 +394,9 @@ def change_named(linked: Linked) -> str | None:
 
 
 def _effect(s: Situation) -> dict[str, Any]:
-    return _without_none(change_id=change_named(s.linked) or (s.before.change_id if not s.linked.of(EntityMention) else None))
+    return _without_none(
+        change_id=change_named(s.linked) or (None if s.linked.of(EntityMention) else s.before.change_id)
+    )
 
 
 def _undo(s: Situation) -> dict[str, Any]:
@@ -435,12 +442,21 @@ def tilt_sign(s: Situation, direction: int) -> int:
         return 1
     if "steeper" in words:
         return 1
-    noun = any(
-        words[at] == "tilt" and words[at - 1] in {"the", "its", "electrical", "antenna", "more", "less", "of", "'", "s"}
-        for at in range(1, len(words))
-    ) or "of tilt" in joined or ("tilt" in words and words[:1] != ("tilt",) and bool({"of", "on", "for"} & set(words)))
+    noun = (
+        any(
+            words[at] == "tilt"
+            and words[at - 1] in {"the", "its", "electrical", "antenna", "more", "less", "of", "'", "s"}
+            for at in range(1, len(words))
+        )
+        or "of tilt" in joined
+        or ("tilt" in words and words[:1] != ("tilt",) and bool({"of", "on", "for"} & set(words)))
+    )
     body = bool(_BODY & set(words)) and not noun
-    if body or (not noun and {"up", "down"} & set(words)) or ({"upwards", "downwards", "upward", "downward"} & set(words)):
+    if (
+        body
+        or (not noun and {"up", "down"} & set(words))
+        or ({"upwards", "downwards", "upward", "downward"} & set(words))
+    ):
         if {"up", "upwards", "upward", "raise", "lift"} & set(words):
             return -1
         if {"down", "downwards", "downward", "lower"} & set(words):
@@ -482,7 +498,7 @@ def _power(s: Situation) -> dict[str, Any]:
             if milliwatts <= 0:
                 raise _AskBack(f"The power of {cell} must be above zero; to how many dBm shall it go?")
             return {"cell": cell, "tx_power_dbm": round(10.0 * math.log10(milliwatts), 2)}
-        case "%" if relative and quantity.direction != 0 or quantity.mode == "absolute":
+        case "%" if (relative and quantity.direction != 0) or quantity.mode == "absolute":
             share = quantity.value / 100.0
             factor = share if quantity.mode == "absolute" else 1.0 + quantity.direction * share
             if factor <= 0:

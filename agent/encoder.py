@@ -58,7 +58,7 @@ def erf(x: NDArray[np.float32]) -> NDArray[np.float32]:
     Source: Abramowitz and Stegun 7.1.26 (1.5e-7 in exact arithmetic).
     """
     size = np.abs(x)
-    t = 1.0 / (1.0 + np.float32(0.3275911) * size)
+    t = np.float32(1.0) / (np.float32(1.0) + np.float32(0.3275911) * size)
     poly = t * (
         np.float32(0.254829592)
         + t
@@ -67,7 +67,8 @@ def erf(x: NDArray[np.float32]) -> NDArray[np.float32]:
             + t * (np.float32(1.421413741) + t * (np.float32(-1.453152027) + t * np.float32(1.061405429)))
         )
     )
-    return np.copysign(1.0 - poly * np.exp(-size * size), x).astype(np.float32, copy=False)
+    size = np.float32(1.0) - poly * np.exp(-size * size)
+    return np.copysign(size, x).astype(np.float32, copy=False)
 
 
 def _gelu(x: NDArray[np.float32]) -> NDArray[np.float32]:

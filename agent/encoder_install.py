@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-import subprocess  # noqa: S404  # pip has no other supported interface
+import subprocess  # pip has no other supported interface
 import sys
 import tempfile
 from pathlib import Path

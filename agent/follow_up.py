@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from agent.arguments import CONTROL
 from twin.naming import EntityMention, KpiMention, ReferenceMention, TimeMention
+from twin.naming_words import options
 
 if TYPE_CHECKING:
     from agent.memory import Turn
@@ -14,12 +15,12 @@ if TYPE_CHECKING:
 
 _OPENING: Final = re.compile(r"^\s*(?:and|what about|how about|same for|also|then|now|ok and|but)\b", re.IGNORECASE)
 _FILLER: Final = frozenset(
-    "and what about how the for same of in on at also then now ok but please is was it its that this to with a an by"
-    " instead over during".split()
+    options(
+        "and|what|about|how|the|for|same|of|in|on|at|also|then|now|ok|but|please|is|was|it|its|that|this|to|"
+        "with|a|an|by|instead|over|during"
+    )
 )
-_NEEDS_KPI: Final = frozenset(
-    {"kpi_of_entity", "rank_entities", "aggregate_kpi", "compare_entities", "history_chart"}
-)
+_NEEDS_KPI: Final = frozenset({"kpi_of_entity", "rank_entities", "aggregate_kpi", "compare_entities", "history_chart"})
 _KPI_MAY_LEAN_ON: Final = _NEEDS_KPI | {"describe_entity", "explain_alarm", "what_serves", "neighbours"}
 
 

@@ -20,7 +20,9 @@ _ENTITY: Final = re.compile(
 )
 _DATED: Final = re.compile(r"\b\d{1,2} (?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\b")
 _CLOCK: Final = re.compile(r"\b\d{1,2}:\d{2}(?::\d{2})?\b")
-_NUMBER: Final = re.compile(r"(?<![\w.])[-−]?\d+(?:,\d{3})*(?:\.\d+)?(?![\w])|(?<![\w.])[-−]?\d+(?:\.\d+)?(?=[a-zA-Z%])")
+_NUMBER: Final = re.compile(
+    r"(?<![\w.])[-−]?\d+(?:,\d{3})*(?:\.\d+)?(?![\w])|(?<![\w.])[-−]?\d+(?:\.\d+)?(?=[a-zA-Z%])"
+)
 _SENTENCE: Final = re.compile(r"(?<=[.!?])\s+(?=[A-Z`(])|\n")
 
 

@@ -23,8 +23,8 @@ _NEGATED: Final = re.compile(
     r"\b(?:do ?n[o']?t|dont|does ?n[o']?t|don ?t|never|no need|need ?not|needn ?'?t|without|should ?n[o']?t|shouldnt"
     r"|must ?n[o']?t|mustnt|can ?'?t|cannot|won ?'?t|avoid|refrain|instead of|rather not|rather than|nobody|no one"
     r"|not (?:to|yet|now|lower|raise|lock|unlock|change|touch|undo|increase|reduce|set|tilt|going|ready|allowed|want)"
-    r"|leave .{1,40}(?:alone|as|unchanged|untouched|where|at|like)|keep .{0,40}(?:as (?:it|they)|unchanged|hands|the way"
-    r"|locked|unlocked|at)|keep your hands|hands off|stop|forget (?:it|about|that|the|what)|hold off|hold on|wait"
+    r"|leave .{1,40}(?:alone|as|unchanged|untouched|where|at|like)|keep .{0,40}(?:as (?:it|they)|unchanged|hands"
+    r"|the way|locked|unlocked|at)|keep your hands|hands off|stop|forget (?:it|about|that|the|what)|hold off|hold on|wait"
     r"|scratch that|nevermind|never mind|by no means|under no circumstances|not supposed|against|refuse|forbid"
     r"|prevent|except|anything but|stay|remain|unless|until|nothing)\b"
 )
@@ -52,12 +52,13 @@ _VERBS: Final[dict[str, re.Pattern[str]]] = {
     "set_tilt": re.compile(
         r"\b(?:set|put|make|change|adjust|bring|move|get|give|add|take|tilt\w*|up ?-?tilt\w*|down ?-?tilt\w*|raise|lower"
         r"|increase|decrease|reduce|drop|lift|point|aim|bend|nudge|push|pull|turn|steer|angle|more|less|want|need|let"
-        r"|configure|use|go|shift|tip|crank|bump|dial|swing|direct|have|steeper|flatter|down|up|another|further|plus|minus)\b"
+        r"|configure|use|go|shift|tip|crank|bump|dial|swing|direct|have|steeper|flatter|down|up|another|further"
+        r"|plus|minus)\b"
     ),
     "set_power": re.compile(
-        r"\b(?:set|put|make|change|adjust|bring|move|get|give|add|take|raise|lower|increase|decrease|reduce|drop|lift|boost"
-        r"|cut|turn|crank|bump|dial|push|pull|more|less|want|need|let|configure|use|go|halve|double|limit|trim|ramp|amplify"
-        r"|pump|shave|up|down|have|another|strengthen|weaken|back|plus|minus|knock|step)\b"
+        r"\b(?:set|put|make|change|adjust|bring|move|get|give|add|take|raise|lower|increase|decrease|reduce|drop|lift"
+        r"|boost|cut|turn|crank|bump|dial|push|pull|more|less|want|need|let|configure|use|go|halve|double|limit|trim|ramp"
+        r"|amplify|pump|shave|up|down|have|another|strengthen|weaken|back|plus|minus|knock|step)\b"
     ),
     "lock_cell": re.compile(
         r"\b(?:lock|block|shut|close|disable|deactivate|take|bar|turn|switch|put|set|bring|kill|power|pull|stop|suspend"
@@ -68,8 +69,8 @@ _VERBS: Final[dict[str, re.Pattern[str]]] = {
         r"|wake|make|want|need|have|get|re-?enable|re-?open|on|back|free|unbar|power|take)\b"
     ),
     "undo_change": re.compile(
-        r"\b(?:undo|revert|roll ?back|rollback|rolling|roll|take|put|reverse|restore|back|cancel|withdraw|reset|return|go"
-        r"|unmake|backtrack|un-?do|bring|throw|retract|set)\b"
+        r"\b(?:undo|revert|roll ?back|rollback|rolling|roll|take|put|reverse|restore|back|cancel|withdraw|reset|return"
+        r"|go|unmake|backtrack|un-?do|bring|throw|retract|set)\b"
     ),
 }
 

@@ -5,6 +5,7 @@ Implements `twin.ports.TextEncoder` by counting; the trained head over it is a p
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from typing import TYPE_CHECKING, Final
 
@@ -41,7 +42,7 @@ class LinearRouter:
 def _features(text: str) -> Iterator[str]:
     words = text.lower().split()
     yield from (f"w:{word}" for word in words)
-    yield from (f"p:{first} {second}" for first, second in zip(words, words[1:], strict=False))
+    yield from (f"p:{first} {second}" for first, second in itertools.pairwise(words))
     for word in words:
         padded = f"<{word}>"
         for size in (3, 4, 5):

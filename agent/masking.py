@@ -39,7 +39,14 @@ _STAND_IN: Final[dict[Kind, str]] = {
     Kind.BUILDING: "building",
     Kind.PLACE: "place",
 }
-_UNIT_WORDS: Final = {"deg": "degrees", "dB": "decibels", "dBm": "dBm", "W": "watts", "mW": "milliwatts", "%": "percent"}
+_UNIT_WORDS: Final = {
+    "deg": "degrees",
+    "dB": "decibels",
+    "dBm": "dBm",
+    "W": "watts",
+    "mW": "milliwatts",
+    "%": "percent",
+}
 _VERDICTS: Final = ("imagined", "negated", "asked", "told")
 NUM_FACTS: Final = 34
 """Length of :func:`facts`."""

@@ -148,9 +148,7 @@ def load_head(name: Literal["minilm", "linear"], folder: Path = DATA) -> Head:
     return Head(weights, card)
 
 
-def load_planner(
-    encoder_folder: Path | None = None, *, kind: Literal["auto", "minilm", "linear"] = "auto"
-) -> Planner:
+def load_planner(encoder_folder: Path | None = None, *, kind: Literal["auto", "minilm", "linear"] = "auto") -> Planner:
     """Load the planner; `auto` takes the linear router when the encoder is not installed, and its name says so.
 
     Raises:

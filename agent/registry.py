@@ -164,6 +164,4 @@ def default_registry() -> Registry:
     """Return the registry with every tool of the twin."""
     from agent.tools import alarms, changes, diagnosis, figures, places, world
 
-    return Registry(
-        (*figures.TOOLS, *alarms.TOOLS, *diagnosis.TOOLS, *places.TOOLS, *world.TOOLS, *changes.TOOLS)
-    )
+    return Registry((*figures.TOOLS, *alarms.TOOLS, *diagnosis.TOOLS, *places.TOOLS, *world.TOOLS, *changes.TOOLS))

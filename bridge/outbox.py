@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
 CONTROL_LIMIT = 1024
+ACK_BATCH = 32
+ACK_DELAY_S = 0.005
+"""Bare acknowledgements wait for this many, or this long: each is a message, and messages are what costs."""
 
 
 class _Newest(NamedTuple):
@@ -55,6 +58,8 @@ class Outbox:
         self._credits: dict[int, int] = {}
         self._ack = 0
         self._ack_told = 0
+        self._ack_due = False
+        self._ack_timer: asyncio.TimerHandle | None = None
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
@@ -151,6 +156,13 @@ class Outbox:
     def acknowledge(self, seq: int) -> None:
         """Tell the other side that its lossless messages up to `seq` were dealt with."""
         self._ack = max(self._ack, seq)
+        if self._ack - self._ack_told >= ACK_BATCH:
+            self._wake.set()
+        elif self._ack_timer is None:
+            self._ack_timer = asyncio.get_running_loop().call_later(ACK_DELAY_S, self._ack_is_due)
+
+    def _ack_is_due(self) -> None:
+        self._ack_timer, self._ack_due = None, True
         self._wake.set()
 
     def acknowledged(self, seq: int) -> None:
@@ -188,10 +200,11 @@ class Outbox:
                 self._slot.set()
                 self.age_s[channel] = time.monotonic() - newest.since_s
                 return self._envelope(newest.body)
-        return self._envelope(b"") if self._ack > self._ack_told else None
+        waiting = self._ack - self._ack_told
+        return self._envelope(b"") if waiting >= ACK_BATCH or (waiting and self._ack_due) else None
 
     def _envelope(self, body: bytes, *, seq: int = 0) -> bytes:
-        self._ack_told = self._ack
+        self._ack_told, self._ack_due = self._ack, False
         return codec.with_header(
             body,
             response=self._response,

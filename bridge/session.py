@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from twin.ports import SceneInfo, SceneSink
     from twin.telemetry import PmReport, TelemetryBatch
 
-CREDIT_BATCH = 4
+CREDIT_BATCH = 8
 """Telemetry credits are given back in lots of this many."""
 
 

@@ -50,7 +50,7 @@ class BridgeSettings:
     heartbeats_missed: int = 3
     hello_timeout_s: float = 5.0
     telemetry_rate_hz: float = 10.0
-    telemetry_credits: int = 8
+    telemetry_credits: int = 16
     lossless_window: int = 256
     outbox_limit: int = 4096
     outbox_limit_bytes: int = 64 * 1024 * 1024

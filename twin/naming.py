@@ -84,7 +84,7 @@ class UnknownMention:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReferenceMention:
-    """ "it", "that cell", "there": something said before; `kind` when the words tell it."""
+    """Something said before ("it", "that cell", "there"); `kind` when the words tell it."""
 
     span: Span
     text: str

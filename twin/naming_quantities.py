@@ -185,7 +185,7 @@ def _is_digit(tokens: Sequence[Token], position: int) -> bool:
 
 def _negative(tokens: Sequence[Token], position: int) -> bool:
     before = _text(tokens, position - 1)
-    if before == "minus" or before == "negative":
+    if before in {"minus", "negative"}:
         return True
     if before != "-":
         return False
@@ -214,7 +214,7 @@ def _direction(tokens: Sequence[Token], position: int, following: int) -> int:
     """Return the direction that the nearest word gives: first those after the number, then those before it."""
     for at in (following, following + 1):
         word = _text(tokens, at)
-        if word in _UP or word in {"further"}:
+        if word in _UP or word == "further":
             return 1
         if word in _DOWN:
             return -1

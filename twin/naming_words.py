@@ -144,3 +144,13 @@ def key_of(text: str) -> tuple[str, ...]:
 def overlaps(span: Span, taken: Sequence[Span]) -> bool:
     """Return whether a span shares a character with one that is taken."""
     return any(span[0] < end and start < span[1] for start, end in taken)
+
+
+def options(text: str) -> tuple[str, ...]:
+    """Return the parts of a text between bars: a table of phrases that reads like one."""
+    return tuple(text.split("|"))
+
+
+def word_set(text: str) -> frozenset[str]:
+    """Return the words of a text as a set: a vocabulary that reads like one."""
+    return frozenset(text.split())

@@ -23,7 +23,7 @@ _DOCUMENT = "document"
 
 def pack(document: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> bytes:
     """Return a state as bytes; a checksum over everything stands in front."""
-    text = json.dumps({"format": FORMAT, **document}, sort_keys=True).encode()
+    text = json.dumps({"format": FORMAT, **document}).encode()
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **{_DOCUMENT: np.frombuffer(text, dtype=np.uint8)}, **arrays)
     body = buffer.getvalue()

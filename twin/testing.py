@@ -143,9 +143,7 @@ class MemoryTelemetryStore:
             granularity_s=step_s,
             time_s=time_s,
             value=value,
-            gaps=tuple(
-                (a / 1000.0, b / 1000.0) for a, b in left if not (b == interval[1] and b - a < finest_s * 1000)
-            ),
+            gaps=tuple((a / 1000.0, b / 1000.0) for a, b in left if not (b == interval[1] and b - a < finest_s * 1000)),
         )
 
     async def window(

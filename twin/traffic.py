@@ -28,6 +28,14 @@ _BIN_S = 600
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MIN_ACTIVITY = 0.02
 """Harmonics may dip below zero at night; a city never falls quite silent."""
+WEEKEND_LEVEL = {
+    LandUse.RESIDENTIAL: 1.0,
+    LandUse.OFFICE: 0.5,
+    LandUse.TRANSPORT: 0.75,
+    LandUse.ENTERTAINMENT: 1.0,
+}
+"""Level of Saturday and Sunday against a working day: an assumption of ours. Each measured curve is a share of its
+own maximum, so the data give shapes only."""
 MIDNIGHT_BLEND_S = 3_600
 """Half of the interval around midnight over which one weekday's curve fades into the next."""
 
@@ -60,7 +68,8 @@ def _week_table() -> NDArray[np.float32]:
 
     table = np.empty((len(LandUse), 7, len(second)), dtype=np.float64)
     for row, land_use in enumerate(LandUse):
-        days = [curve(land_use, weekday) for weekday in _WEEKDAYS]
+        level = [1.0] * 5 + [WEEKEND_LEVEL[land_use]] * 2
+        days = [curve(land_use, weekday) * level[day] for day, weekday in enumerate(_WEEKDAYS)]
         for day in range(7):
             early = np.clip(0.5 - second / (2 * MIDNIGHT_BLEND_S), 0.0, 0.5)
             late = np.clip(0.5 - (DAY_S - second) / (2 * MIDNIGHT_BLEND_S), 0.0, 0.5)

@@ -24,6 +24,8 @@ from twin.errors import CorruptStore, FolderLocked, FolderMismatch, StoreUnavail
 FORMAT = 1
 """Layout of the folder; a newer one is refused."""
 
+LOOK_S = 0.05
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
@@ -86,7 +88,7 @@ class DataFolder:
             raise StoreUnavailable(
                 f"the data folder `{folder}` cannot be used: {exc.strerror}; name another with --data-dir"
             ) from exc
-        if not _try_lock(lock_file):
+        if not _lock_patiently(lock_file):
             lock_file.seek(0)
             owner = lock_file.read().strip() or "unknown"
             lock_file.close()
@@ -216,6 +218,15 @@ def _read_json(path: Path) -> dict[str, Any] | None:
 
 def _unreadable(path: Path, why: str) -> str:
     return f"`{path}` cannot be read: {why}. Move the folder `{path.parent}` away, or name another with --data-dir"
+
+
+def _lock_patiently(file: IO[str]) -> bool:
+    """Take the lock; a program that only looks whether a twin runs holds it for a moment."""
+    for _ in range(3):
+        if _try_lock(file):
+            return True
+        time.sleep(LOOK_S)
+    return _try_lock(file)
 
 
 if sys.platform == "win32":

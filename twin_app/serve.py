@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from twin_app.running import Twin
     from twin_app.settings import Settings
 
-QUESTIONS = ("Which alarms are active?", "What is the load of cell 7-2?", "Tilt cell 7-2 down by two degrees")
+QUESTIONS = ("Which alarms are active?", "What is the load of {cell}?", "Tilt {cell} down by two degrees")
+EXAMPLE_CELL = "cell-7-2"
 
 READY_TIMEOUT_S = 600.0
 DRAIN_S = 1.0
@@ -212,8 +213,10 @@ def _greet(url: str, twin: Twin) -> None:
     _err.print(f"  bridge for scenes   grpc://127.0.0.1:{twin.grpc_port}", highlight=False)
     _err.print(f"  data folder         {twin.folder.path}", highlight=False)
     _err.print("Three questions to try:", highlight=False)
+    topology = twin.world.topology
+    cell = topology.get(EXAMPLE_CELL if EXAMPLE_CELL in topology else twin.scenario.cells[0].id).name
     for question in QUESTIONS:
-        _err.print(f'  twin ask "{question}"', highlight=False)
+        _err.print(f'  twin ask "{question.format(cell=cell)}"', highlight=False)
     _err.print("Ctrl-C ends it.\n", highlight=False)
 
 

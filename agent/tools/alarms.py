@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from agent.registry import Finding, Tool
 from agent.tools.inputs import AlarmFilter
-from agent.tools.reading import say_at, say_window
+from agent.tools.reading import say_at, say_window, span_of
 from twin.alarms import Alarm
 from twin.entities import Kind
 
@@ -58,17 +58,21 @@ async def list_alarms(context: ToolContext, args: AlarmFilter) -> Finding:
     if args.window is not None:
         end_s = args.window.end_s
         found = tuple(
-            a for a in found if a.raised_at_s <= end_s and (a.cleared_at_s is None or a.cleared_at_s > args.window.start_s)
+            a
+            for a in found
+            if a.raised_at_s <= end_s and (a.cleared_at_s is None or a.cleared_at_s > args.window.start_s)
         )
     where = f" on {args.entity}" if args.entity else ""
     when = "" if args.window is None else f" {say_window(context, args.window)}"
-    bounds = {} if args.window is None else {"start_s": args.window.start_s, "end_s": args.window.end_s}
+    bounds = span_of(args.window)
     kind = "alarms" if past else "active alarms"
     count = context.ledger.add(
         "alarms", entity=args.entity, kpi=kind, value=float(len(found)), at_s=context.inventory.now_s, **bounds
     )
     if not found:
-        return Finding(text=f"There are no {kind}{where}{when} {count}.", subjects=(args.entity,) if args.entity else ())
+        return Finding(
+            text=f"There are no {kind}{where}{when} {count}.", subjects=(args.entity,) if args.entity else ()
+        )
     if len(found) == 1:
         head = f"There is 1 {kind.removesuffix('s')}{where}{when} {count}"
     else:

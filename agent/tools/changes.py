@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from agent.registry import Finding, Tool
 from agent.tools.inputs import ChangeFilter, MaybeChange, OneCell, PowerChange, TiltChange
-from agent.tools.reading import say, say_at
+from agent.tools.reading import say, say_at, span_of
 from twin.attributes import AttributeValue, attribute, to_managed, to_native
 from twin.commands import SetAttribute
 from twin.control import Change, ChangeState, PlannedAction
@@ -48,7 +48,7 @@ async def list_changes(context: ToolContext, args: ChangeFilter) -> Finding:
     if args.window is not None:
         found = [c for c in found if args.window.start_s < c.proposed_at_sim_s <= args.window.end_s]
     where = f" of {args.entity}" if args.entity else ""
-    bounds = {} if args.window is None else {"start_s": args.window.start_s, "end_s": args.window.end_s}
+    bounds = span_of(args.window)
     mark = context.ledger.add("changes", entity=args.entity, kpi="changes", value=float(len(found)), **bounds)
     if not found:
         return Finding(text=f"There are no changes{where}{' in that time' if args.window else ''} {mark}.")
@@ -90,10 +90,18 @@ async def change_effect(context: ToolContext, args: MaybeChange) -> Finding:
     for effect in change.effects:
         row = kpi(effect.kpi)
         before = context.ledger.add(
-            "changes", entity=effect.entity_id, kpi=f"{effect.kpi} before {change.id}", value=effect.before, unit=effect.unit
+            "changes",
+            entity=effect.entity_id,
+            kpi=f"{effect.kpi} before {change.id}",
+            value=effect.before,
+            unit=effect.unit,
         )
         after = context.ledger.add(
-            "changes", entity=effect.entity_id, kpi=f"{effect.kpi} after {change.id}", value=effect.after, unit=effect.unit
+            "changes",
+            entity=effect.entity_id,
+            kpi=f"{effect.kpi} after {change.id}",
+            value=effect.after,
+            unit=effect.unit,
         )
         moved = effect.after - effect.before
         verdict = ""
@@ -132,9 +140,7 @@ async def _propose(context: ToolContext, cell_id: str, name: str, value: Attribu
 def _proposed(context: ToolContext, change: Change) -> Finding:
     what = ", ".join(_say_action(context, change.id, action) for action in change.actions)
     mark = context.ledger.add("changes", entity=change.id, kpi="state", value=change.state.value)
-    text = (
-        f"I propose to change the {what}. It is {change.id} {mark} and waits for approval; nothing has changed yet."
-    )
+    text = f"I propose to change the {what}. It is {change.id} {mark} and waits for approval; nothing has changed yet."
     if change.state in {ChangeState.REJECTED, ChangeState.FAILED}:
         text = f"The change of the {what} was {change.state.value} {mark}: {change.outcome or 'no reason is given'}."
     subjects = tuple(dict.fromkeys(action.entity_id for action in change.actions))
@@ -197,7 +203,7 @@ TOOLS: Final = (
     ),
     Tool(
         name="set_tilt",
-        description="Propose another electrical tilt of a cell: absolute, or relative with delta_deg (down is positive).",
+        description="Propose another electrical tilt: absolute, or relative with delta_deg (down is positive).",
         input_model=TiltChange,
         run=set_tilt,
         effect="propose",

@@ -222,7 +222,9 @@ async def _recent_change(context: ToolContext, cell: Entity, since_s: float | No
             continue
         action = next((a for a in change.actions if a.entity_id == cell.id), None)
         if action is not None:
-            mark = context.ledger.add("changes", entity=change.id, kpi=action.attribute, value=change.id, at_s=applied_s)
+            mark = context.ledger.add(
+                "changes", entity=change.id, kpi=action.attribute, value=change.id, at_s=applied_s
+            )
             label = attribute(action.attribute).label
             return f"{change.id} changed its {label} at {say_at(context, applied_s)} {mark}."
     return ""

@@ -9,7 +9,7 @@ import numpy as np
 
 from agent.registry import Finding, Tool
 from agent.tools.inputs import Aggregate, Comparison, EntityKpi, Ranking, Window
-from agent.tools.reading import kpi_for, missing_note, read_kpi, say, say_at, say_window
+from agent.tools.reading import kpi_for, missing_note, read_kpi, say, say_at, say_window, span_of
 from twin.entities import Kind
 from twin.errors import InvalidInput
 from twin.kpi import Kpi, kpi
@@ -49,7 +49,9 @@ async def kpi_of_entity(context: ToolContext, args: EntityKpi) -> Finding:
 
     over = " over its cells" if entity.kind is Kind.SITE else ""
     mark = note(reading.value)
-    text = f"The {row.label} of {entity.id}{over} {say_window(context, args.window)} is {say(row, reading.value)} {mark}"
+    text = (
+        f"The {row.label} of {entity.id}{over} {say_window(context, args.window)} is {say(row, reading.value)} {mark}"
+    )
     if reading.samples > 1 and row.reduce == "mean" and say(row, reading.low) != say(row, reading.high):
         low, high = note(reading.low), note(reading.high)
         text += f", between {say(row, reading.low)} {low} and {say(row, reading.high)} {high}"
@@ -58,9 +60,7 @@ async def kpi_of_entity(context: ToolContext, args: EntityKpi) -> Finding:
     return Finding(text=text, subjects=(entity.id,))
 
 
-async def _all_of(
-    context: ToolContext, kind: Kind, row: Kpi, window: Window
-) -> list[tuple[str, float]]:
+async def _all_of(context: ToolContext, kind: Kind, row: Kpi, window: Window) -> list[tuple[str, float]]:
     """Return (id, value) of every entity of a kind that has figures; sites through their cells."""
     asked = Kind.CELL if kind is Kind.SITE else kind
     if asked not in row.kinds:
@@ -117,7 +117,7 @@ async def aggregate_kpi(context: ToolContext, args: Aggregate) -> Finding:
     values = np.array([value for _, value in rows])
     functions = {"mean": np.mean, "sum": np.sum, "min": np.min, "max": np.max, "median": np.median}
     value = float(functions[args.function](values))
-    span = {"start_s": args.window.start_s, "end_s": args.window.end_s}
+    span = span_of(args.window)
     mark = context.ledger.add("derived", kpi=row.name, value=value, unit=row.unit, **span)
     count = context.ledger.add("telemetry", kpi=f"{args.kind.value}s with figures", value=float(len(rows)), **span)
     word = {"mean": "mean", "sum": "sum", "min": "smallest", "max": "largest", "median": "median"}[args.function]
@@ -176,7 +176,7 @@ async def history_chart(context: ToolContext, args: EntityKpi) -> Finding:
         text = _none(context, args.window, what=entity.id, row=row, entity=entity.id)
         return Finding(text=text, subjects=(entity.id,))
     step = max(1, math.ceil(len(reading.points) / _MAX_POINTS))
-    span = {"start_s": args.window.start_s, "end_s": args.window.end_s}
+    span = span_of(args.window)
     mark = context.ledger.add(
         "telemetry", entity=entity.id, kpi=row.name, series=reading.points[::step], unit=row.unit, **span
     )

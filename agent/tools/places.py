@@ -95,9 +95,7 @@ async def what_serves(context: ToolContext, args: Served) -> Finding:
             mark = context.ledger.add("telemetry", entity=args.entity, kpi="vsData6gServingCell", at_s=at_s)
             return Finding(text=f"No cell serves {args.entity} at the moment {mark}.", subjects=(args.entity,))
         cell = topology.at(int(index))
-        mark = context.ledger.add(
-            "telemetry", entity=args.entity, kpi="vsData6gServingCell", value=cell.id, at_s=at_s
-        )
+        mark = context.ledger.add("telemetry", entity=args.entity, kpi="vsData6gServingCell", value=cell.id, at_s=at_s)
         return Finding(text=f"{args.entity} is served by {cell.id} {mark}.", subjects=(cell.id, args.entity))
     where, point_m = "this position", args.position_m
     if args.entity is not None:
@@ -135,9 +133,7 @@ async def _around(context: ToolContext, point_m: Position, where: str) -> Findin
         most = context.ledger.add("telemetry", entity=cell_id, kpi="served UEs nearby", value=float(number), at_s=at_s)
         every = context.ledger.add("telemetry", kpi="UEs nearby", value=float(total), at_s=at_s)
         context.ledger.add("derived", kpi="search radius", value=_NEAR_M, unit="m")
-        text = (
-            f"{cell_id} serves {where}: {number} {most} of the {total} {every} UEs within {_NEAR_M:.0f} m are on it."
-        )
+        text = f"{cell_id} serves {where}: {number} {most} of the {total} {every} UEs within {_NEAR_M:.0f} m are on it."
         return Finding(text=text, subjects=(cell_id,))
     cells = index_of(topology).nearest(Kind.CELL, point_m, limit=1)
     if not cells:

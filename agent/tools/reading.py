@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
@@ -68,6 +68,18 @@ def say_at(context: ToolContext, sim_time_s: float) -> str:
     """Return a civil time for people."""
     civil = context.inventory.civil
     return say_time(civil.at(sim_time_s), civil.at(context.inventory.now_s))
+
+
+class Span(TypedDict, total=False):
+    """The window of an evidence row, for `Ledger.add`."""
+
+    start_s: float
+    end_s: float
+
+
+def span_of(window: Window | None) -> Span:
+    """Return a window as arguments of `Ledger.add`."""
+    return {} if window is None else {"start_s": window.start_s, "end_s": window.end_s}
 
 
 def kpi_for(entity: Entity, name: str) -> Kpi:

@@ -51,7 +51,9 @@ async def describe_entity(context: ToolContext, args: OneEntity) -> Finding:
     if entity.kind in {Kind.CELL, Kind.SITE, Kind.LINK}:
         active = [alarm for alarm in context.alarms.active() if alarm.entity_id == entity.id]
         mark = ledger.add("alarms", entity=entity.id, kpi="active alarms", value=float(len(active)))
-        text += f" It has {len(active)} active alarms {mark}." if len(active) != 1 else f" It has 1 active alarm {mark}."
+        text += (
+            f" It has {len(active)} active alarms {mark}." if len(active) != 1 else f" It has 1 active alarm {mark}."
+        )
     if entity.dn:
         mark = ledger.add("inventory", entity=entity.id, kpi="dn", value=entity.dn)
         text += f" Its distinguished name is {entity.dn} {mark}."
@@ -97,7 +99,9 @@ async def count_entities(context: ToolContext, args: Counting) -> Finding:
         cells = [cell.id for cell in topology.of_kind(Kind.CELL) if cell.parent_id == anchor.id]
         mark = ledger.add("inventory", entity=anchor.id, kpi="cells", value=float(len(cells)))
         names = ledger.add("inventory", entity=anchor.id, kpi="cell ids", value=", ".join(cells))
-        return Finding(text=f"{anchor.id} has {len(cells)} cells {mark}: {', '.join(cells)} {names}.", subjects=(anchor.id,))
+        return Finding(
+            text=f"{anchor.id} has {len(cells)} cells {mark}: {', '.join(cells)} {names}.", subjects=(anchor.id,)
+        )
     if anchor.kind is Kind.CELL and args.kind is Kind.UE:
         at_s, _, serving = context.store.latest(Kind.UE, "vsData6gServingCell")
         number = int((serving == anchor.index).sum())
@@ -155,9 +159,7 @@ async def network_overview(context: ToolContext, args: NoArguments) -> Finding:
         if known.size == 0 or not ids:
             continue
         value = float(known.mean())
-        mark = ledger.add(
-            "derived", kpi=name, value=value, unit=row.unit, start_s=window.start_s, end_s=window.end_s
-        )
+        mark = ledger.add("derived", kpi=name, value=value, unit=row.unit, start_s=window.start_s, end_s=window.end_s)
         figures.append(f"{row.label} {say(row, value)} {mark}")
     if figures:
         text += f" Mean over the cells in the last ten minutes: {', '.join(figures)}."

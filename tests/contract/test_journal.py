@@ -1,4 +1,4 @@
-"""What every journal promises; the embedded one besides: durable over kill -9, tamper-evident, honest on a full disk."""
+"""What every journal promises; the embedded one besides: durable over kill -9, tamper-evident, honest when full."""
 
 import asyncio
 import json

@@ -208,3 +208,18 @@ def test_a_click_on_the_map_selects_and_escape_clears(open_page: Callable[[], Ta
     tab.click(*box)
     tab.wait("!document.querySelector('#inspector').hidden")
     assert tab.complaints == []
+
+
+def test_a_change_is_approved_by_its_button_and_its_effect_is_told(open_page: Callable[[], Tab], twin: Running) -> None:
+    with httpx.Client(base_url=twin.url, trust_env=False) as client:
+        actions = [{"entity": "cell-19-3", "attribute": "digitalTilt", "value": 90}]
+        proposed = client.post("/v1/changes", json={"reason": "seen in a browser", "actions": actions}).json()
+    card = f"[aria-label='Change {proposed['id']}']"
+    tab = open_page()
+    tab.run("document.querySelector('#tab-changes').click()")
+    tab.wait(f"document.querySelector({json.dumps(card)}) !== null")
+    assert proposed["actions"][0]["in_words"].replace("->", "\N{RIGHTWARDS ARROW}") in tab.text(f"{card} .plan")
+    tab.run(f"document.querySelector({json.dumps(card + ' .primary')}).click()")
+    tab.wait(f"document.querySelector({json.dumps(card + ' .state.committed')}) !== null", limit_s=60)
+    assert "Cell 19-3" in tab.text(f"{card} .effects")
+    assert tab.complaints == []

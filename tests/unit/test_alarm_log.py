@@ -16,7 +16,7 @@ class FullJournal(MemoryJournal):
     """A journal whose disk is full."""
 
     async def append(self, kind: str, facts: object) -> int:
-        raise StoreUnavailable("the disk is full")
+        raise StoreUnavailable(f"no space for {facts} of the kind `{kind}`")
 
 
 async def _raise(log: JournaledAlarmLog, entity_id: str = "cell-7-2", at_s: float = 10.0, **other: object) -> Alarm:

@@ -42,12 +42,13 @@ function row(alarm, page) {
     const { label, decimals } = page.kpiOf(e.kpi) ?? { label: e.kpi, decimals: 1 };
     return `${label} ${quantity(e.value, e.unit, decimals)}, expected ${quantity(e.expected, e.unit, decimals)}`;
   });
+  const [headline, ...details] = (alarm.specificProblem || plain(alarm.probableCause)).split("; "); // one measurement each
   return el(
     "button",
     { type: "button", class: `alarm ${alarm.cleared_at ? "cleared" : ""}`, title: `${alarm.id} · ${alarm.dn}`, on: { click: () => page.select(alarm.entity, { fly: true }) } },
     el("span", { class: `mark ${severity.toLowerCase()}`, "aria-hidden": "true" }, mark),
-    el("span", { class: "what" }, alarm.specificProblem || plain(alarm.probableCause)),
+    el("span", { class: "what" }, headline),
     el("span", { class: "more" }, `${plain(alarm.perceivedSeverity)} · ${page.nameOf(alarm.entity)} · ${times}`),
-    ...measured.slice(0, 2).map((text) => el("span", { class: "more" }, text)),
+    ...(details.length ? details : measured).slice(0, 3).map((text) => el("span", { class: "more" }, text)),
   );
 }

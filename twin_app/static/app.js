@@ -48,8 +48,10 @@ const page = {
   }),
   suggestions,
   show: (evidence) => {
+    const list = { change: "tab-changes", alarm: "tab-alarms" }[String(evidence.entity).split("-")[0]];
+    if (list) byId(list).click();
+    else if (evidence.entity) select(evidence.entity, { fly: true });
     if (evidence.kpi) legend.choose(evidence.kpi);
-    select(evidence.entity, { fly: true });
   },
 };
 const conversation = new Conversation({ log: byId("conversation"), form: byId("ask"), input: byId("question") }, page);
@@ -205,6 +207,7 @@ async function refreshAlarms() {
   map.touch();
   badge("tab-alarms", active.length, "hot");
   drawAlarmList(byId("panel-alarms"), now.alarms, page);
+  conversation.greet();
 }
 
 async function refreshChanges() {
@@ -309,7 +312,6 @@ async function start() {
   await every(LIVE_MS, refreshLive);
   every(HEALTH_MS, refreshHealth);
   await every(LISTS_MS, () => Promise.all([refreshAlarms(), refreshChanges()]));
-  conversation.greet();
   listen(
     { alarm: soon(refreshAlarms), change: soon(refreshChanges), scene: soon(refreshHealth), health: (health) => (now.health = health) },
     { onOpen: soon(() => Promise.all([refreshAlarms(), refreshChanges()])), onLost: () => {} },

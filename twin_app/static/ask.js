@@ -37,9 +37,12 @@ export class Conversation {
   /** Greets with questions that fit what the network shows now. */
   greet() {
     if (this.log.querySelector(".asked")) return;
+    const texts = this.page.suggestions();
+    const shown = [...this.log.querySelectorAll(".suggestions button")].map((button) => button.textContent);
+    if (texts.join() === shown.join()) return;
     this.log.replaceChildren(
       el("div", { class: "hello" }, el("strong", {}, "Ask the network."), " Every number in an answer is measured and can be clicked."),
-      this.#suggestions(this.page.suggestions()),
+      this.#suggestions(texts),
     );
   }
 
@@ -131,12 +134,12 @@ class Answer {
 
   #result(result) {
     this.done = true;
-    this.text.textContent = result.text;
     if (STATUS_WORDS[result.status]) this.text.before(el("span", { class: `tag ${result.status}` }, STATUS_WORDS[result.status]));
-    const evidence = (result.evidence ?? []).filter((e) => e.entity || e.value !== undefined);
+    const evidence = result.evidence ?? [];
+    this.#write(result.text, evidence);
     const charted = evidence.filter((e) => Array.isArray(e.series) && e.series.length > 1).slice(0, 2);
     for (const piece of charted) this.#chart(piece);
-    if (evidence.length) this.node.append(el("div", { class: "chips", "aria-label": "Evidence" }, ...evidence.slice(0, MAX_CHIPS).map((e) => this.#chip(e))));
+    if (evidence.length) this.node.append(el("div", { class: "chips", "aria-label": "Evidence" }, ...evidence.slice(0, MAX_CHIPS).map((e, i) => this.#chip(e, i + 1))));
     const more = evidence.length - MAX_CHIPS;
     const foot = [more > 0 ? `${more} more pieces of evidence` : null, result.as_of ? `as of ${moment(result.as_of, this.page.now)}` : null];
     if (foot.some(Boolean)) this.node.append(el("p", { class: "foot" }, foot.filter(Boolean).join(" · ")));
@@ -144,12 +147,29 @@ class Answer {
     this.end();
   }
 
-  #chip(piece) {
+  /** The text with each evidence id as a small number that leads to what it names. */
+  #write(text, evidence) {
+    const number = new Map(evidence.map((piece, i) => [piece.id, i + 1]));
+    const parts = text.split(/ ?\[(e[\d.]+)\]/); // odd places hold the ids
+    const ref = (id) => {
+      const piece = evidence[number.get(id) - 1];
+      if (!piece) return "";
+      return el("button", { type: "button", class: "ref", title: this.#title(piece), "aria-label": `Evidence ${number.get(id)}`, on: { click: () => this.page.show(piece) } }, number.get(id));
+    };
+    this.text.replaceChildren(...parts.map((part, i) => (i % 2 ? ref(part) : part)));
+  }
+
+  #title(piece) {
+    return [piece.id, piece.source, piece.at ?? [piece.from, piece.to].filter(Boolean).join(" to ")].filter(Boolean).join(" · ");
+  }
+
+  #chip(piece, number) {
     const what = [piece.entity && this.page.nameOf(piece.entity), piece.kpi && this.page.labelOf(piece.kpi)].filter(Boolean).join(" · ") || piece.source;
     const value = typeof piece.value === "number" ? [el("b", {}, ` ${brief(piece.value)}${piece.unit ? ` ${piece.unit}` : ""}`)] : [];
-    const title = [piece.id, piece.source, piece.at ?? [piece.from, piece.to].filter(Boolean).join(" to ")].filter(Boolean).join(" · ");
-    if (!piece.entity) return el("span", { class: "chip", title }, what, ...value);
-    return el("button", { type: "button", class: "chip", title, on: { click: () => this.page.show(piece) } }, what, ...value);
+    const parts = [el("sup", {}, number), " ", what, ...value];
+    const title = this.#title(piece);
+    if (!piece.entity) return el("span", { class: "chip", title }, ...parts);
+    return el("button", { type: "button", class: "chip", title, on: { click: () => this.page.show(piece) } }, ...parts);
   }
 
   #chart(piece) {

@@ -77,7 +77,9 @@ export class Inspector {
     this.caption.replaceChildren(el("b", {}, charted.label), "last 10 min");
     this.chart.setAttribute("aria-label", `${charted.label} of ${facts.name} over the last ten minutes`);
     const to = Date.parse(facts.at);
-    drawChart(this.chart, this.series, { from: to - HISTORY_MS, to });
+    // Stored periods may be a minute long; the newest figure tells what has happened since.
+    const newest = charted.value === null ? [] : [[facts.at, charted.value]];
+    drawChart(this.chart, { ...this.series, points: [...this.series.points, ...newest] }, { from: to - HISTORY_MS, to });
   }
 
   #head({ name, kind, dn }) {

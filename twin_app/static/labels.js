@@ -1,9 +1,11 @@
-/** Names on the map: the most important first; a name that would cover another, or a sector, is left out. */
+/** Names on the map: the most important first; a name that would cover another, or a mast, is left out. */
 
 import { wedgeRadius } from "./layers.js";
 
 const FONT = "system-ui, 'DejaVu Sans', sans-serif";
-const OVERVIEW = 0.5; // pixels per metre below which places keep a distance, so that the network stays in front
+const MAST_PX = 7;
+const OVERVIEW = 0.5; // pixels per metre below which many places keep a distance, so that the network stays in front
+const CROWD = 25;
 
 /** Boxes that are taken, each [left, top, right, bottom] in pixels. */
 class Room {
@@ -52,14 +54,14 @@ export function drawLabels(ctx, city, view, look) {
     write(ctx, site.name, x, y, { font, colour: palette.label, halo: palette.halo });
   }
   for (const site of city.sites.filter(inSight)) {
-    const [x, y, part] = [view.x(site.east), view.y(site.north), radius * 0.35];
-    room.take([x - part, y - part, x + part, y + part]);
+    const [x, y] = [view.x(site.east), view.y(site.north)];
+    room.take([x - MAST_PX, y - MAST_PX, x + MAST_PX, y + MAST_PX]);
   }
   drawPlaces(ctx, city.places.filter((p) => inSight(p) && (view.scale > 0.1 || chosen(p))), view, look, room);
 }
 
 function drawPlaces(ctx, places, view, { palette, selection }, room) {
-  const apart = view.scale < OVERVIEW ? 5 : 2;
+  const apart = view.scale < OVERVIEW && places.length > CROWD ? 5 : -2;
   ctx.font = `italic 12px ${FONT}`;
   for (const place of places.toSorted((a, b) => (b.id === selection.id) - (a.id === selection.id))) {
     const [x, y] = [view.x(place.east), view.y(place.north)];

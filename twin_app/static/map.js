@@ -1,9 +1,9 @@
 /** The map: owns the two canvases, decides when to draw, and tells what lies under the pointer. */
 
+import { drawLabels, drawStreetNames } from "./labels.js";
 import {
   Ground, drawAlarms, drawCells, drawLinks, drawRelations, drawScaleBar, drawSpot, drawUes, inWedge, readPalette,
 } from "./layers.js";
-import { drawLabels, drawStreetNames } from "./labels.js";
 import { View, bindGestures } from "./view.js";
 
 const FRAME_MS = 33; // thirty pictures a second are smooth for walkers and cars, and leave the machine to the twin
@@ -243,12 +243,12 @@ export class CityMap {
     ctx.clearRect(0, 0, view.width, view.height);
     const alarmed = new Set(this.alarms.map((a) => city.things.get(a.entity)?.site ?? a.entity));
     const look = { palette: this.palette, scale: this.scale, selection: this.selection, alarmed };
+    if (view.scale > STREET_NAMES_FROM) drawStreetNames(ctx, city, view, look);
     if (this.show.links) drawLinks(ctx, city, view, look);
     drawCells(ctx, city, view, look);
     drawRelations(ctx, city, view, look);
     if (this.show.ues) drawUes(ctx, city, view, look);
     drawSpot(ctx, city, view, look);
-    if (view.scale > STREET_NAMES_FROM) drawStreetNames(ctx, city, view, look);
     drawLabels(ctx, city, view, look);
     drawAlarms(ctx, city, view, this.alarms);
     drawScaleBar(ctx, view, this.palette, 26);

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from twin.entities import Kind
-from twin.errors import InvalidInput, TwinError, UnknownName
+from twin.errors import InvalidInput, UnknownName
 from twin.kpi import kpi as kpi_row
 from twin.kpi import kpis_of
 from twin.periods import choose_granularity, to_bins, to_ms
@@ -153,7 +153,9 @@ class EmbeddedTelemetryStore:
             view.positions.put(batch.sim_time_s, batch.entity_index, batch.position_m)
         ring = view.rings[Kind.UE]
         newest = ring.newest(ring.kpis[0])
-        if batch.kpis and (newest is None or batch.sim_time_s - newest[0] >= GAUGE_PERIOD_S or batch.sim_time_s < newest[0]):
+        if batch.kpis and (
+            newest is None or batch.sim_time_s - newest[0] >= GAUGE_PERIOD_S or batch.sim_time_s < newest[0]
+        ):
             if newest is not None and batch.sim_time_s < newest[0]:
                 ring.clear()
             ring.put(batch.sim_time_s, 1, batch.entity_index, batch.kpis, batch.values)
@@ -307,7 +309,7 @@ class EmbeddedTelemetryStore:
             return
         try:
             fresh = self._file.append([r for r, _, _ in pending], [ids for _, ids, _ in pending])
-        except TwinError as exc:
+        except Exception as exc:  # noqa: BLE001 - handed on to everyone who waits; none may wait for ever
             for _, _, future in pending:
                 future.get_loop().call_soon_threadsafe(_fail, future, exc)
             return
@@ -412,6 +414,7 @@ def _succeed(future: asyncio.Future[bool], new: bool) -> None:  # noqa: FBT001 -
         future.set_result(new)
 
 
-def _fail(future: asyncio.Future[bool], exc: TwinError) -> None:
+def _fail(future: asyncio.Future[bool], exc: Exception) -> None:
     if not future.done():
         future.set_exception(exc)
+        future.exception()  # a cancelled caller no longer looks; asyncio would warn about it
