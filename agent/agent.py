@@ -306,6 +306,8 @@ def _refuse(text: str, linked: Linked, choice: Choice, *, tool: str, reused: boo
     if tool == HYPOTHETICAL:
         said = "I cannot try that out yet: I tell what is and was, and I propose changes. Nothing was changed."
         return _Said(status="refused", text=said, confidence=confidence)
+    if tool == NONE and guard.verdict(text) == "negated":
+        return _Said(status="refused", text="Understood: nothing will be changed.", confidence=confidence)
     if tool == NONE:
         return _Said(status="refused", text=f"That is outside what I know. {_CAN}", confidence=confidence)
     if tool in CONTROL:

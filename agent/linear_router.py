@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-BUCKETS: Final = 4096
+BUCKETS: Final = 2048
 
 
 class LinearRouter:
@@ -28,7 +28,7 @@ class LinearRouter:
         return "linear router (the sentence encoder is not installed; run `twin setup`)"
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return ``[num_texts, 4096] float32``, rows of length 1."""
+        """Return ``[num_texts, 2048] float32``, rows of length 1."""
         rows = np.zeros((len(texts), BUCKETS), dtype=np.float32)
         for row, text in zip(rows, texts, strict=True):
             for feature in _features(text):

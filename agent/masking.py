@@ -52,8 +52,12 @@ NUM_FACTS: Final = 34
 """Length of :func:`facts`."""
 
 
-def mask(linked: Linked) -> str:
-    """Return the sentence in lower case with stand-ins: "rsrp of cell alpha in that time"."""
+def mask(linked: Linked, *, hidden: type[KpiMention] | None = None) -> str:
+    """Return the sentence in lower case with stand-ins: "rsrp of cell alpha in that time".
+
+    Args:
+        hidden: With `KpiMention`, the KPI gets a stand-in, too: an encoder knows "throughput" but not "RSRP".
+    """
     edits: list[tuple[Span, str]] = []
     names = iter(("alpha", "beta", "gamma", "delta", "epsilon"))
     taken: list[Span] = []
@@ -69,6 +73,8 @@ def mask(linked: Linked) -> str:
             case QuantityMention():
                 unit = _UNIT_WORDS.get(mention.unit, mention.unit)
                 word = f"two {unit}".strip()
+            case KpiMention() if hidden is not None:
+                word = "throughput"
             case _:
                 pass
         if word is not None and not any(mention.span[0] < end and start < mention.span[1] for start, end in taken):

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
+from agent.arguments import CONTROL
 from agent.encoder import MiniLmEncoder
 from agent.linear_router import LinearRouter
 from agent.masking import facts, mask
 from twin.errors import InvalidInput, MissingExtra
+from twin.naming import KpiMention
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,7 +44,7 @@ class Choice:
         probability: Calibrated on the validation split.
         second: The next best label.
         second_probability: Its probability.
-        sure: The probability is above the threshold for answering.
+        sure: The probability is above the threshold for answering, or for proposing a change.
         conceivable: The probability is above the threshold for asking back.
     """
 
@@ -61,6 +63,7 @@ class Card:
     labels: tuple[str, ...]
     temperature: float
     answer_above: float
+    propose_above: float
     ask_above: float
     encoder: str
 
@@ -88,10 +91,11 @@ class Head:
 
 
 def features_of(encoder: TextEncoder, sentences: list[Linked]) -> NDArray[np.float32]:
-    """Return what the head sees, ``[num_sentences, dim + facts] float32``."""
-    vectors = encoder.encode([mask(linked) for linked in sentences])
+    """Return what the head sees: both views of the sentence and its facts, ``[num_sentences, 2 dim + 34] float32``."""
+    plain = encoder.encode([mask(linked) for linked in sentences])
+    blind = encoder.encode([mask(linked, hidden=KpiMention) for linked in sentences])
     known = np.stack([facts(linked) for linked in sentences]) * np.float32(FACTS_GAIN)
-    return np.concatenate([vectors, known], axis=1)
+    return np.concatenate([plain, blind, known], axis=1)
 
 
 class Planner:
@@ -121,7 +125,7 @@ class Planner:
             probability=float(row[best]),
             second=card.labels[second],
             second_probability=float(row[second]),
-            sure=bool(row[best] >= card.answer_above),
+            sure=bool(row[best] >= (card.propose_above if card.labels[best] in CONTROL else card.answer_above)),
             conceivable=bool(row[best] >= card.ask_above),
         )
 
@@ -140,6 +144,7 @@ def load_head(name: Literal["minilm", "linear"], folder: Path = DATA) -> Head:
         labels=tuple(raw["labels"]),
         temperature=float(raw["temperature"]),
         answer_above=float(raw["answer_above"]),
+        propose_above=float(raw["propose_above"]),
         ask_above=float(raw["ask_above"]),
         encoder=str(raw["encoder"]),
     )

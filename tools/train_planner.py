@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from safetensors.numpy import save_file
 
+from agent.arguments import CONTROL
 from agent.corpus import CIVIL, NEGATIVE, NOW_S, PHRASES, Example, corpus, example_topology
 from agent.encoder import MiniLmEncoder
 from agent.linear_router import LinearRouter
@@ -51,8 +52,8 @@ class Recipe:
 
 
 RECIPES = {
-    "minilm": Recipe(hidden=256, epochs=40, learning_rate=2e-3, weight_decay=2e-3, dropout=0.3),
-    "linear": Recipe(hidden=0, epochs=30, learning_rate=1e-2, weight_decay=2e-3, dropout=0.2),
+    "minilm": Recipe(hidden=256, epochs=15, learning_rate=2e-3, weight_decay=2e-3, dropout=0.4),
+    "linear": Recipe(hidden=0, epochs=12, learning_rate=1e-2, weight_decay=2e-3, dropout=0.2),
 }
 
 
@@ -114,22 +115,36 @@ def calibrate(head: Head, x: NDArray[np.float32], y: NDArray[np.int64]) -> float
     """Return the temperature with the least negative log-likelihood on a split (Guo et al. 2017)."""
 
     def loss(temperature: float) -> float:
-        card = Card(labels=head.card.labels, temperature=temperature, answer_above=0, ask_above=0, encoder="")
+        card = Card(
+            labels=head.card.labels, temperature=temperature, answer_above=0, propose_above=0, ask_above=0, encoder=""
+        )
         chosen = Head(head._weights, card).probabilities(x)[np.arange(len(y)), y]  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         return float(-np.log(np.maximum(chosen, 1e-9)).mean())
 
     return float(min(np.geomspace(0.2, 4.0, 60), key=loss))
 
 
-def thresholds(probabilities: NDArray[np.float32], y: NDArray[np.int64]) -> tuple[float, float]:
-    """Return (answer above, ask above): at most 2 % of the answered are wrong; below the second, half are."""
-    best, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == y
-    answer = next(
-        (float(t) for t in np.arange(0.3, 0.99, 0.01) if (best >= t).any() and (~right[best >= t]).mean() <= 0.02),
-        0.98,
+def thresholds(
+    probabilities: NDArray[np.float32], y: NDArray[np.int64], labels: tuple[str, ...]
+) -> tuple[float, float, float]:
+    """Return (answer above, propose above, ask above) from a split.
+
+    Of the answers at most 5 % come from the wrong tool, of the proposals at most 1 %; below the last, most are wrong.
+    """
+    best, guess = probabilities.max(axis=1), probabilities.argmax(axis=1)
+    wrong = guess != y
+    control = np.isin(guess, [labels.index(name) for name in CONTROL])
+
+    def lowest(rows: NDArray[np.bool_], share: float) -> float:
+        steps = np.arange(0.3, 0.99, 0.01)
+        fitting = (float(t) for t in steps if (rows & (best >= t)).any() and wrong[rows & (best >= t)].mean() <= share)
+        return next(fitting, 0.98)
+
+    answer, propose = lowest(~control, 0.05), lowest(control, 0.01)
+    ask = next(
+        (float(t) for t in np.arange(0.15, answer, 0.01) if (~wrong[np.abs(best - t) < 0.05]).mean() >= 0.4), 0.2
     )
-    ask = next((float(t) for t in np.arange(0.15, answer, 0.01) if right[best < t + 0.05].mean() >= 0.35), 0.2)
-    return answer, min(ask, answer - 0.05)
+    return answer, propose, min(ask, answer - 0.05)
 
 
 def train(name: str, encoder: TextEncoder, examples: list[Example], *, seed: int, out: Path) -> dict[str, Any]:
@@ -144,15 +159,17 @@ def train(name: str, encoder: TextEncoder, examples: list[Example], *, seed: int
     frame = np.array([example.frame for example in examples])
     held = np.isin(frame, rng.permutation(frame.max() + 1)[: round(VALIDATION_SHARE * frame.max())])
     recipe = RECIPES[name]
-    plain = Card(labels=labels, temperature=1.0, answer_above=0.5, ask_above=0.3, encoder=encoder.name)
+    plain = Card(
+        labels=labels, temperature=1.0, answer_above=0.5, propose_above=0.5, ask_above=0.3, encoder=encoder.name
+    )
     split = Head(fit(x[~held], y[~held], len(labels), recipe, np.random.default_rng(seed)), plain)
     temperature = calibrate(split, x[held], y[held])
     warm = Head(
         split._weights,  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-        Card(labels=labels, temperature=temperature, answer_above=0, ask_above=0, encoder=""),
+        Card(labels=labels, temperature=temperature, answer_above=0, propose_above=0, ask_above=0, encoder=""),
     )
     chances = warm.probabilities(x[held])
-    answer, ask = thresholds(chances, y[held])
+    answer, propose, ask = thresholds(chances, y[held], labels)
     right = chances.argmax(axis=1) == y[held]
     sure = chances.max(axis=1) >= answer
     weights = fit(x, y, len(labels), recipe, np.random.default_rng(seed))
@@ -160,6 +177,7 @@ def train(name: str, encoder: TextEncoder, examples: list[Example], *, seed: int
         "labels": list(labels),
         "temperature": round(temperature, 4),
         "answer_above": round(answer, 4),
+        "propose_above": round(propose, 4),
         "ask_above": round(ask, 4),
         "encoder": encoder.name,
         "features": int(x.shape[1]),
@@ -169,6 +187,7 @@ def train(name: str, encoder: TextEncoder, examples: list[Example], *, seed: int
         "negative_share": round(float(np.mean([e.label in NEGATIVE for e in examples])), 4),
         "phrases_sha256": hashlib.sha256(PHRASES.read_bytes()).hexdigest(),
         "recipe": {key: getattr(recipe, key) for key in recipe.__slots__},
+        "thresholds": "answers at most 5 % wrong, proposals at most 1 % wrong on the validation split",
         "validation": {
             "n": int(held.sum()),
             "what": "sentences of phrasings that the measured head never saw",
@@ -180,7 +199,7 @@ def train(name: str, encoder: TextEncoder, examples: list[Example], *, seed: int
     out.mkdir(parents=True, exist_ok=True)
     save_file({key: np.ascontiguousarray(value) for key, value in weights.items()}, out / f"planner_{name}.safetensors")
     (out / f"planner_{name}.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-    print(f"{name}: {card['validation']} T={temperature:.2f} answer>={answer:.2f} ask>={ask:.2f}"
+    print(f"{name}: {card['validation']} T={temperature:.2f} answer>={answer:.2f} propose>={propose:.2f} ask>={ask:.2f}"
           f" in {time.monotonic() - started:.0f} s", flush=True)  # fmt: skip
     wrong: dict[tuple[str, str], int] = {}
     for truth, guess in zip(y[held], chances.argmax(axis=1), strict=True):

@@ -544,6 +544,11 @@ class _EntityReader:
         self._found.append(_Found(first, last, ids[0], how))
         self._taken.append(self._span(first, last))
 
+    def _is_existential(self, position: int) -> bool:
+        """Return whether "there" only says that something exists: "are there alarms", "there is"."""
+        around = {self._word(position - 1), self._word(position + 1)}
+        return bool(around & {"is", "are", "was", "were", "been", "be", "exist", "any", "hi", "hello", "hey", "out"})
+
     def _read_kinds_and_references(self, taken: list[Span]) -> list[ReferenceMention | KindMention]:
         result: list[ReferenceMention | KindMention] = []
         for at, token in enumerate(self._tokens):
@@ -562,8 +567,10 @@ class _EntityReader:
             elif kind is not None:
                 plural = token.text != singular
                 result.append(KindMention(span=(token.start, token.end), text=token.text, kind=kind, plural=plural))
-            elif token.text in {"it", "its", "them", "there", "their"} or (
-                token.text == "one" and before in {"that", "this", "same"}
+            elif (
+                token.text in {"it", "its", "them", "their"}
+                or (token.text == "there" and not self._is_existential(at))
+                or (token.text == "one" and before in {"that", "this", "same"})
             ):
                 result.append(ReferenceMention(span=(token.start, token.end), text=token.text))
         return result

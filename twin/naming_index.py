@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 KIND_WORDS: Final[dict[str, Kind]] = {
     "cell": Kind.CELL,
     "sector": Kind.CELL,
-    "carrier": Kind.CELL,
     "site": Kind.SITE,
     "gnb": Kind.SITE,
     "gnodeb": Kind.SITE,
@@ -36,7 +35,6 @@ KIND_WORDS: Final[dict[str, Kind]] = {
     "device": Kind.UE,
     "handset": Kind.UE,
     "subscriber": Kind.UE,
-    "terminal": Kind.UE,
     "slice": Kind.SLICE,
     "link": Kind.LINK,
     "backhaul": Kind.LINK,
@@ -119,6 +117,7 @@ _COMMON: Final = frozenset(
         "center",
     ]
 )
+_SLICE_PLAIN: Final = frozenset({"critical", "latency", "sensors", "broadband", "mobile", "low", "iot"})
 _MAX_FUZZY_NAMES: Final = 4_000
 
 
@@ -150,9 +149,11 @@ class NameIndex:
                 key = key[1:]
             if not key or all(part[0].isdigit() for part in key) or (len(key) == 1 and self._is_plain(key[0])):
                 continue
-            ids = self._by_key.setdefault(key, [])
-            if entity.id not in ids:
-                ids.append(entity.id)
+            if entity.kind is Kind.SLICE and key[-1] != "slice":
+                self._register((*key, "slice"), entity.id)
+                if set(key) & _SLICE_PLAIN:
+                    continue  # "critical alarms" and "low latency" do not speak of a slice
+            self._register(key, entity.id)
         if entity.dn:
             self._by_dn[lower(entity.dn)] = entity.id
         match entity.kind:
@@ -171,6 +172,11 @@ class NameIndex:
             for name in (entity.name, *entity.aliases):
                 if not any(char.isdigit() for char in name):
                     self._spoken.setdefault(" ".join(key_of(name)), entity.id)
+
+    def _register(self, key: tuple[str, ...], entity_id: str) -> None:
+        ids = self._by_key.setdefault(key, [])
+        if entity_id not in ids:
+            ids.append(entity_id)
 
     @staticmethod
     def _is_plain(word: str) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Generator, Mapping
 
 QUEUE_LENGTH = 256
 
@@ -41,7 +41,7 @@ class NewsHub:
             queue.put_nowait(news)
 
     @contextmanager
-    def listen(self) -> Iterator[asyncio.Queue[News]]:
+    def listen(self) -> Generator[asyncio.Queue[News]]:
         """Return a queue that fills with news while the block runs."""
         queue: asyncio.Queue[News] = asyncio.Queue(QUEUE_LENGTH)
         self._listeners.add(queue)

@@ -13,14 +13,13 @@ import sqlite3
 import time
 from typing import TYPE_CHECKING, Any
 
-from twin.errors import CorruptStore, InvalidInput, KeyReused, StoreUnavailable
+from twin.errors import CorruptStore, InvalidInput, StoreUnavailable
 from twin_app.store.worker import WorkerThread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from twin.ports import Journal
 
 FORMAT = 1
 """Number of the file's layout, kept in SQLite's `user_version`."""
@@ -186,49 +185,6 @@ class SqliteJournal:
         except sqlite3.Error as exc:
             raise _corrupt(self._path, str(exc)) from exc
         return count
-
-
-class IdempotencyKeys:
-    """Answers already given, by Idempotency-Key; kept in the journal under the kind `idempotency`.
-
-    Args:
-        journal: Where the answers are kept.
-        max_keys: How many are remembered; the oldest are forgotten first.
-    """
-
-    def __init__(self, journal: Journal, *, max_keys: int = 100_000) -> None:
-        self._journal = journal
-        self._max_keys = max_keys
-        self._answers: dict[str, tuple[str, str]] = {}
-
-    async def open(self) -> None:
-        """Read the answers that were given before the last stop."""
-        for _, fact in await self._journal.replay("idempotency"):
-            self._keep(fact["key"], fact["body_sha256"], fact["answer"])
-
-    def answer(self, key: str, body: bytes) -> str | None:
-        """Return the answer given under this key, None for a new key.
-
-        Raises:
-            KeyReused: The key was used with another body.
-        """
-        known = self._answers.get(key)
-        if known is None:
-            return None
-        if known[0] != hashlib.sha256(body).hexdigest():
-            raise KeyReused(f"the Idempotency-Key `{key}` was used with another body; send a new key")
-        return known[1]
-
-    async def remember(self, key: str, body: bytes, answer: str) -> None:
-        """Keep the answer (an id, or a body as text) durably."""
-        digest = hashlib.sha256(body).hexdigest()
-        await self._journal.append("idempotency", [{"key": key, "body_sha256": digest, "answer": answer}])
-        self._keep(key, digest, answer)
-
-    def _keep(self, key: str, digest: str, answer: str) -> None:
-        self._answers[key] = (digest, answer)
-        while len(self._answers) > self._max_keys:
-            del self._answers[next(iter(self._answers))]
 
 
 def _text(kind: str, fact: Mapping[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """The sending half of the bench `ingest`, a process of its own: imports as little as a scene does.
 
-Run by ``ingest.py`` as ``_ingest_sender.py WAY URL ENTITIES KIND HZ SECONDS``; prints the moment of each send.
+Run by ``ingest.py``: reads orders ``[way, url, entities, kind, hz, seconds]`` as lines of JSON and answers each with
+the moment of every send.
 """
 
 from __future__ import annotations
@@ -141,9 +142,10 @@ async def send_raw(url: str, entities: int, kind: str, hz: float, lasts_s: float
 
 def main() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
-    way, url, entities, kind, hz, lasts_s = sys.argv[1:]
-    send = send_by_bridge if way == "bridge" else send_raw
-    print(json.dumps(asyncio.run(send(url, int(entities), kind, float(hz), float(lasts_s)))))
+    ways = {"bridge": send_by_bridge, "raw": send_raw}
+    for line in sys.stdin:
+        way, *order = json.loads(line)
+        print(json.dumps(asyncio.run(ways[way](*order))), flush=True)
 
 
 if __name__ == "__main__":

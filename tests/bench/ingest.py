@@ -75,26 +75,35 @@ class RingSink(MemorySink):
         done()
 
 
-async def sender(way: str, url: str, entities: int, kind: str, hz: float, lasts_s: float) -> dict[int, float]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, str(Path(__file__).with_name("_ingest_sender.py"))),
-        *(way, url, str(entities), kind, str(hz), str(lasts_s)),
-            kind,
-            str(hz),
-            str(lasts_s),
-        ),
-        stdout=asyncio.subprocess.PIPE,
-    )
-    out, _ = await process.communicate()
-    if process.returncode:
-        sys.exit(f"the sender ended with {process.returncode}")
-    return {int(number): at for number, at in json.loads(out).items()}
+class Sender:
+    """The other process; serves one order after the other, because starting it costs more than sending."""
+
+    async def __aenter__(self) -> Sender:
+        script = str(Path(__file__).with_name("_ingest_sender.py"))
+        pipe = asyncio.subprocess.PIPE
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable, script, stdin=pipe, stdout=pipe, limit=16 * 1024 * 1024
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._process.communicate()
+
+    async def send(self, way: str, url: str, entities: int, kind: str, hz: float, lasts_s: float) -> dict[int, float]:
+        """Return the moment of each send by number."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps([way, url, entities, kind, hz, lasts_s]).encode() + b"\n")
+        line = await self._process.stdout.readline()
+        if not line:
+            sys.exit("the sender died; its error stands above")
+        return {int(number): at for number, at in json.loads(line).items()}
 
 
 Run = tuple[dict[int, float], dict[int, float]]
 
 
-async def through_bridge(folder: Path, entities: int, kind: str, hz: float, lasts_s: float) -> Run:
+async def through_bridge(sender: Sender, folder: Path, entities: int, kind: str, hz: float, lasts_s: float) -> Run:
     """Return (sent, readable) moments by number."""
     topology = topology_for(entities)
     start = SceneStart(topology=topology, civil=CIVIL, resume_at_sim_s=None, past_s=0, speed=1.0, desired=())
@@ -105,13 +114,13 @@ async def through_bridge(folder: Path, entities: int, kind: str, hz: float, last
         server = BridgeServer(sink=sink, port=0)
         port = await server.start()
         try:
-            return await sender("bridge", f"127.0.0.1:{port}", entities, kind, hz, lasts_s), sink.readable
+            return await sender.send("bridge", f"127.0.0.1:{port}", entities, kind, hz, lasts_s), sink.readable
         finally:
             await server.stop()
             await store.close()
 
 
-async def through_raw_stream(entities: int, kind: str, hz: float, lasts_s: float) -> Run:
+async def through_raw_stream(sender: Sender, entities: int, kind: str, hz: float, lasts_s: float) -> Run:
     """Return (sent, arrived) moments by number."""
     arrived: dict[int, float] = {}
 
@@ -129,7 +138,7 @@ async def through_raw_stream(entities: int, kind: str, hz: float, lasts_s: float
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
-        return await sender("raw", f"127.0.0.1:{port}", entities, kind, hz, lasts_s), arrived
+        return await sender.send("raw", f"127.0.0.1:{port}", entities, kind, hz, lasts_s), arrived
     finally:
         await server.stop(None)
 
@@ -145,21 +154,25 @@ def delays_ms(run: Run) -> list[float]:
     return [1000 * (at - sent[number]) for number, at in arrived.items() if number in sent]
 
 
-async def flat_out(rows: Rows, folder: Path, entities: int, kind: str, *, rounds: int, lasts_s: float) -> None:
+async def flat_out(
+    rows: Rows, sender: Sender, folder: Path, entities: int, kind: str, *, rounds: int, lasts_s: float
+) -> None:
     ours: list[float] = []
     plain: list[float] = []
     arrived = 0
     for _ in range(rounds):  # alternating, so that both see the same neighbours on the machine
-        plain.append(entities * rate_of(await through_raw_stream(entities, kind, 0, lasts_s)))
-        run = await through_bridge(folder, entities, kind, 0, lasts_s)
+        plain.append(entities * rate_of(await through_raw_stream(sender, entities, kind, 0, lasts_s)))
+        run = await through_bridge(sender, folder, entities, kind, 0, lasts_s)
         ours.append(entities * rate_of(run))
         arrived += len(run[1])
     rows.add(f"{kind}_flat_out_{entities}", ours, "entities/s", baseline=plain, more_is_better=True, n=arrived)
 
 
-async def live(rows: Rows, folder: Path, entities: int, kind: str, hz: float, *, lasts_s: float) -> None:
-    plain = delays_ms(await through_raw_stream(entities, kind, hz, lasts_s))
-    run = await through_bridge(folder, entities, kind, hz, lasts_s)
+async def live(
+    rows: Rows, sender: Sender, folder: Path, entities: int, kind: str, hz: float, *, lasts_s: float
+) -> None:
+    plain = delays_ms(await through_raw_stream(sender, entities, kind, hz, lasts_s))
+    run = await through_bridge(sender, folder, entities, kind, hz, lasts_s)
     ours = delays_ms(run)
     rows.add(f"{kind}_live_{hz:g}_hz_{entities}", ours, "ms", baseline=plain)
     if len(run[1]) < len(run[0]):
@@ -275,12 +288,13 @@ async def measure(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         codec_rows(rows)
-        for entities in sizes:
-            await flat_out(rows, folder, entities, "motion", rounds=rounds, lasts_s=flat_s)
-            await flat_out(rows, folder, entities, "pm", rounds=rounds, lasts_s=flat_s)
-        for entities in sizes if not options.quick else sizes[1:2]:
-            await live(rows, folder, entities, "motion", MOTION_HZ, lasts_s=live_s)
-            await live(rows, folder, entities, "pm", PM_HZ, lasts_s=live_s)
+        async with Sender() as sender:
+            for entities in sizes:
+                await flat_out(rows, sender, folder, entities, "motion", rounds=rounds, lasts_s=flat_s)
+                await flat_out(rows, sender, folder, entities, "pm", rounds=rounds, lasts_s=flat_s)
+            for entities in sizes if not options.quick else sizes[1:2]:
+                await live(rows, sender, folder, entities, "motion", MOTION_HZ, lasts_s=live_s)
+                await live(rows, sender, folder, entities, "pm", PM_HZ, lasts_s=live_s)
         for entities in sizes:
             await commit(rows, folder, entities, rounds=5 if options.quick else 30)
             detect(rows, entities, rounds=10 if options.quick else 60)

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from twin.errors import CorruptStore, InvalidInput, KeyReused, StoreUnavailable
+from twin.errors import CorruptStore, InvalidInput, StoreUnavailable
 from twin.ports import Journal
 from twin.testing import MemoryJournal
-from twin_app.journal import IdempotencyKeys, SqliteJournal
+from twin_app.journal import SqliteJournal
 
 
 @pytest.fixture(params=["sqlite", "memory"])
@@ -56,17 +56,6 @@ async def test_a_fact_that_is_no_json_is_refused_and_nothing_is_stored(
 async def test_appends_at_the_same_time_get_numbers_of_their_own(journal: Journal) -> None:
     numbers = await asyncio.gather(*(journal.append("audit", [{"n": n}]) for n in range(20)))
     assert sorted(numbers) == list(range(1, 21))
-
-
-async def test_an_answer_is_remembered_by_its_idempotency_key(journal: Journal) -> None:
-    keys = IdempotencyKeys(journal)
-    await keys.remember("k1", b"body", "change-1")
-    again = IdempotencyKeys(journal)
-    await again.open()
-    assert again.answer("k1", b"body") == "change-1"
-    assert again.answer("k2", b"body") is None
-    with pytest.raises(KeyReused, match="k1"):
-        again.answer("k1", b"another body")
 
 
 async def _filled(path: Path) -> None:

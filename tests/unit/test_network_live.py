@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -336,3 +337,35 @@ def test_a_narrow_link_holds_its_site_back(scenario):
     passed = backhaul.passed_share(load)
     carried = (offered * passed) @ backhaul.carries.T
     assert (carried <= backhaul.capacity_bps * (1 + 1e-9)).all()
+
+
+def test_a_city_without_people_runs_and_is_idle():
+    empty = build_scenario(ScenarioSpec(num_ues=0))
+    topology = topology_of(empty)
+    network = Network(empty, topology, CIVIL, seed=1)
+    report = _report(network)
+    assert _column(report, topology, "RRU.PrbTotDl").max() == 0.0
+    assert len(network.telemetry(**WHO).entity_index) == 0
+    network.restore(network.snapshot())
+
+
+def test_cells_on_another_carrier_do_not_interfere(scenario):
+    apart = replace(
+        scenario,
+        cells=tuple(replace(cell, carrier_hz=cell.carrier_hz + 100e6 * (cell.sector % 2)) for cell in scenario.cells),
+    )
+    same, other = (Network(one, topology_of(one), CIVIL, seed=5) for one in (scenario, apart))
+    middle = [np.median(_run(one).sinr_map(resolution_m=50.0).sinr_db) for one in (same, other)]
+    assert middle[1] > middle[0] + 1.0
+    gauges = [one.telemetry(**WHO) for one in (same, other)]
+    column = gauges[0].kpis.index("RF.serving.RSSINR")
+    assert np.nanmedian(gauges[1].values[:, column]) > np.nanmedian(gauges[0].values[:, column]) + 1.0
+
+
+def test_a_new_network_takes_its_configuration_from_the_topology(scenario, topology):
+    changed = topology.with_attributes(
+        [("cell-7-2", "digitalTilt", 100.0), ("cell-1-1", "administrativeState", "LOCKED")]
+    )
+    network = Network(scenario, changed, CIVIL, seed=5)
+    assert network.read("cell-7-2", "digitalTilt") == 100.0
+    assert _cell(_report(network), changed, "cell-1-1", "RRC.ConnMean") == 0.0

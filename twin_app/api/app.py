@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
 from twin_app.api import problems, routes_act, routes_read
+from twin_app.api.deps import observer
 from twin_app.api.gate import Gate
 from twin_app.page_api import page_router
 
@@ -30,7 +31,7 @@ def create_app(twin: Twin) -> FastAPI:
     problems.install(app)
     app.include_router(routes_read.router)
     app.include_router(routes_act.router)
-    app.include_router(page_router(twin.rasters))
+    app.include_router(page_router(twin.rasters, guard=observer))
     app.add_middleware(GZipMiddleware, minimum_size=2_000)
     app.add_middleware(Gate, max_body_bytes=twin.settings.http.max_body_bytes)
     return app

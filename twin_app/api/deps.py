@@ -41,7 +41,9 @@ def the_scene(
     return only
 
 
-Observer = Annotated[Caller, Depends(_caller_with(Scope.OBSERVE))]
+observer = _caller_with(Scope.OBSERVE)
+
+Observer = Annotated[Caller, Depends(observer)]
 Proposer = Annotated[Caller, Depends(_caller_with(Scope.PROPOSE))]
 Approver = Annotated[Caller, Depends(_caller_with(Scope.APPROVE))]
 Instructor = Annotated[Caller, Depends(_caller_with(Scope.FAULTS))]

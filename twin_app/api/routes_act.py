@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
+import structlog
 from fastapi import APIRouter, Header, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
@@ -20,6 +21,8 @@ from twin_app.api.models import PROBLEMS, ApproveBody, ChangeBody, FaultBody, Re
 from twin_app.api.problems import status_of
 from twin_app.change_json import change_to_json
 from twin_app.running import Twin
+
+_log = structlog.get_logger("twin_app.api")
 
 router = APIRouter(prefix="/v1", responses=PROBLEMS)
 
@@ -57,6 +60,10 @@ async def _answer_stream(twin: Twin, question: Question, caller: Caller) -> Asyn
             answer = task.result()
         except TwinError as error:
             fault = {"status": status_of(error), "kind": type(error).__name__, "detail": str(error)}
+            yield f"event: error\ndata: {json.dumps(fault)}\n\n"
+        except Exception as error:  # noqa: BLE001  (the stream has begun: a 500 can no longer be sent)
+            _log.error("question_failed", exc_info=error)
+            fault = {"status": 500, "kind": "Internal", "detail": "something went wrong inside the twin; see its log"}
             yield f"event: error\ndata: {json.dumps(fault)}\n\n"
         else:
             yield f"event: result\ndata: {json.dumps(answer.to_json())}\n\n"
