@@ -16,7 +16,7 @@ from typing import Any, Final
 import structlog
 
 from agent import guard
-from agent.arguments import CONTROL, Missing, Situation, fill
+from agent.arguments import CONTROL, Missing, Situation, fill, refill
 from agent.follow_up import follows_up, reused_tool
 from agent.grounding import keep_grounded, say_time
 from agent.ledger import Ledger
@@ -199,7 +199,7 @@ class Agent:
             position_m=position_m,
             follows_up=leaning,
         )
-        arguments = fill(tool, situation)
+        arguments = refill(tool, situation) if reused else fill(tool, situation)
         if isinstance(arguments, Missing):
             return _Said(status="clarify", text=arguments.question, confidence=confidence)
         ledger = Ledger(call=1, civil=civil)

@@ -124,6 +124,24 @@ def fill(tool: str, situation: Situation) -> dict[str, Any] | Missing:
         return back.missing
 
 
+def refill(tool: str, situation: Situation) -> dict[str, Any] | Missing:
+    """Return the arguments of the turn before with what the sentence names anew ("and yesterday?", "and the load?")."""
+    before = situation.before.arguments
+    if tool != situation.before.tool or situation.linked.of(EntityMention):
+        return fill(tool, situation)
+    try:
+        fresh: dict[str, Any] = {}
+        if situation.linked.of(TimeMention):
+            fresh["window"] = _window(situation)
+        if situation.linked.of(KpiMention) and "kpi" in before:
+            subject = before.get("entity") or before.get("entity_a")
+            kind = situation.kind_of(subject) if isinstance(subject, str) else Kind(before["kind"])
+            fresh["kpi"] = _kpi_for(situation, kind)
+    except _AskBack as back:
+        return back.missing
+    return {**before, **fresh}
+
+
 def _named(s: Situation, kinds: tuple[Kind, ...]) -> list[str]:
     found = [m.entity_id for m in s.linked.of(EntityMention) if m.kind in kinds]
     return list(dict.fromkeys(found))

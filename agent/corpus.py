@@ -251,7 +251,7 @@ class Maker:
         return " ".join(words)
 
 
-def corpus(rng: np.random.Generator, *, per_frame: int = 8, negative_factor: float = 2.0) -> list[Example]:
+def corpus(rng: np.random.Generator, *, per_frame: int = 8, negative_factor: float = 2.5) -> list[Example]:
     """Return the training sentences; negatives and near misses are more than two fifths of them."""
     maker = Maker(rng)
     result: list[Example] = []

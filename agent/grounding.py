@@ -99,5 +99,5 @@ def _is_known(said: str, numbers: Sequence[float]) -> bool:
     """
     decimals = len(said.partition(".")[2])
     value = abs(float(said))
-    margin = 0.5 * 10.0**-decimals + 1e-6 * max(1.0, value)
+    margin = 0.5 * 10.0**-decimals + 1e-9 * max(1.0, value)
     return any(abs(abs(known) - value) <= margin for known in numbers)

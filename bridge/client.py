@@ -9,7 +9,7 @@
 
 The client connects, reconnects with growing pauses, answers heartbeats, keeps every PM report until the twin has
 stored it, and remembers its answers to commands, so that a repeated command is answered again and not obeyed
-twice. `examples/own_scene.py` is a whole scene in 40 lines.
+twice. `examples/own_scene.py` is a whole scene on one page.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from bridge.dispatch import Dispatch
 from bridge.errors import VersionMismatch, row_of, write_refusal
 from bridge.fanout import Fanout
 from bridge.greeting import send_delta, send_desired, send_topology, write_welcome
-from bridge.health import BridgeHealth, health_of
+from bridge.health import BridgeHealth, dropped_by, health_of
 from bridge.session import Session
 from bridge.stream import CHANNEL_OPTIONS, PROTOCOL_VERSION, BridgeSettings
 from bridge.unary import unary_handlers
@@ -338,7 +338,7 @@ class BridgeServer:
             self._fanout.leave(session)
         else:
             return
-        self._telemetry_dropped_before += session.telemetry_dropped + session.telemetry_dropped_by_client
+        self._telemetry_dropped_before += dropped_by(session)
         self._unknown_before += session.unknown_bodies
         self._log.info("client_gone", session=session.info.session_id, scene=session.info.scene_id, reason=reason)
 

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from safetensors.numpy import save_file
 
+from agent import guard
 from agent.arguments import CONTROL
 from agent.corpus import CIVIL, NEGATIVE, NOW_S, PHRASES, Example, corpus, example_topology
 from agent.encoder import MiniLmEncoder
@@ -125,11 +126,12 @@ def calibrate(head: Head, x: NDArray[np.float32], y: NDArray[np.int64]) -> float
 
 
 def thresholds(
-    probabilities: NDArray[np.float32], y: NDArray[np.int64], labels: tuple[str, ...]
+    probabilities: NDArray[np.float32], y: NDArray[np.int64], labels: tuple[str, ...], *, allowed: NDArray[np.bool_]
 ) -> tuple[float, float, float]:
     """Return (answer above, propose above, ask above) from a split.
 
-    Of the answers at most 5 % come from the wrong tool, of the proposals at most 1 %; below the last, most are wrong.
+    Of the answers at most 5 % come from the wrong tool, of the proposals that pass the guard (`allowed`) at most 1 %;
+    below the last, most are wrong.
     """
     best, guess = probabilities.max(axis=1), probabilities.argmax(axis=1)
     wrong = guess != y
@@ -140,7 +142,7 @@ def thresholds(
         fitting = (float(t) for t in steps if (rows & (best >= t)).any() and wrong[rows & (best >= t)].mean() <= share)
         return next(fitting, 0.98)
 
-    answer, propose = lowest(~control, 0.05), lowest(control, 0.01)
+    answer, propose = lowest(~control, 0.05), lowest(control & allowed, 0.01)
     ask = next(
         (float(t) for t in np.arange(0.15, answer, 0.01) if (~wrong[np.abs(best - t) < 0.05]).mean() >= 0.4), 0.2
     )
@@ -158,6 +160,7 @@ def train(name: str, encoder: TextEncoder, examples: list[Example], *, seed: int
     rng = np.random.default_rng(seed)
     frame = np.array([example.frame for example in examples])
     held = np.isin(frame, rng.permutation(frame.max() + 1)[: round(VALIDATION_SHARE * frame.max())])
+    allowed = np.array([guard.verdict(example.text) is None for example in examples])
     recipe = RECIPES[name]
     plain = Card(
         labels=labels, temperature=1.0, answer_above=0.5, propose_above=0.5, ask_above=0.3, encoder=encoder.name
@@ -169,7 +172,7 @@ def train(name: str, encoder: TextEncoder, examples: list[Example], *, seed: int
         Card(labels=labels, temperature=temperature, answer_above=0, propose_above=0, ask_above=0, encoder=""),
     )
     chances = warm.probabilities(x[held])
-    answer, propose, ask = thresholds(chances, y[held], labels)
+    answer, propose, ask = thresholds(chances, y[held], labels, allowed=allowed[held])
     right = chances.argmax(axis=1) == y[held]
     sure = chances.max(axis=1) >= answer
     weights = fit(x, y, len(labels), recipe, np.random.default_rng(seed))
@@ -198,6 +201,7 @@ def train(name: str, encoder: TextEncoder, examples: list[Example], *, seed: int
     }
     out.mkdir(parents=True, exist_ok=True)
     save_file({key: np.ascontiguousarray(value) for key, value in weights.items()}, out / f"planner_{name}.safetensors")
+    (out / f"planner_{name}.safetensors").chmod(0o644)
     (out / f"planner_{name}.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
     print(f"{name}: {card['validation']} T={temperature:.2f} answer>={answer:.2f} propose>={propose:.2f} ask>={ask:.2f}"
           f" in {time.monotonic() - started:.0f} s", flush=True)  # fmt: skip

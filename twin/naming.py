@@ -153,6 +153,12 @@ def link(text: str, index: NameIndex, *, civil: CivilTime, now_s: float, positio
     """
     tokens = tokenize(text)
     times = TimeReader(tokens, text, civil=civil, now_s=now_s).find()
+    if times:
+        # A name that holds a time word ("Now Festival") is a name; any other overlap is a time.
+        names = [m.span for m in _EntityReader(tokens, text, index, taken=[], position_m=None).read()]
+        times = tuple(
+            t for t in times if not any(a <= t.span[0] and t.span[1] <= b and (a, b) != t.span for a, b in names)
+        )
     entities = _EntityReader(tokens, text, index, taken=[time.span for time in times], position_m=position_m).read()
     taken = [mention.span for mention in (*times, *entities)]
     words = _find_words(tokens, text, taken=[m.span for m in entities if not isinstance(m, ReferenceMention)])

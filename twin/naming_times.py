@@ -147,9 +147,7 @@ class TimeReader:
                 return found
         if word in {"at", "around", "about"}:
             skip = 2 if self._word(position + 1) in {"about", "around"} else 1
-            clock = self._clock(
-                position + skip, day=None, bare=word == "at" and self._number(position + skip + 1) is None
-            )
+            clock = self._clock(position + skip, day=None)
             if clock is not None:
                 at_s = self._civil.sim_time_s(clock.start)
                 return self._mention(position, skip + clock.used, at_s - _AROUND_S, at_s + _AROUND_S)

@@ -81,8 +81,6 @@ class Network:
         self._refresh_sectors()
         self._start()
 
-    # --- time --------------------------------------------------------------------------------------------------
-
     def step(self, dt_s: float = 0.1) -> None:
         """Advance by one tick: move, hand over, start sessions, share resources, count."""
         world = self._world
@@ -137,8 +135,6 @@ class Network:
     def _duty(self) -> NDArray[np.float32]:
         world = self._world
         return self._activity[world.activity_row[: world.num_ues]] * world.busy_duty
-
-    # --- radio -------------------------------------------------------------------------------------------------
 
     def _move(self) -> None:
         world = self._world
@@ -231,8 +227,6 @@ class Network:
         self._sinr_db, self._throughput_bps = outcome.sinr_db[0], outcome.throughput_bps[0]
         return outcome
 
-    # --- figures -----------------------------------------------------------------------------------------------
-
     def telemetry(self, *, scene_id: str, epoch: int, seq: int) -> TelemetryBatch:
         """Return positions and gauges of every UE now; the throughput of a UE without data is NaN."""
         ues = self._world.num_ues
@@ -305,8 +299,6 @@ class Network:
         """Return SINR, strongest cell and RSRP at street level over the whole area, at the present load."""
         return sinr_map(self._world, self._sectors, self._load[0], resolution_m=resolution_m)
 
-    # --- orders ------------------------------------------------------------------------------------------------
-
     @staticmethod
     def _names() -> tuple[str, ...]:
         return ("digitalTilt", "digitalAzimuth", "configuredMaxTxPower", "administrativeState")
@@ -373,8 +365,6 @@ class Network:
     def faults(self) -> tuple[ActiveFault, ...]:
         """Return the faults that act now."""
         return self._faults
-
-    # --- state -------------------------------------------------------------------------------------------------
 
     def snapshot(self) -> bytes:
         """Return everything needed to go on, every random generator included; no code is ever loaded from it."""

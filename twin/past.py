@@ -16,7 +16,7 @@ import numpy as np
 
 from twin import counters, traffic
 from twin.errors import OutOfRange
-from twin.handover import strongest
+from twin.handover import HYSTERESIS_DB, MIN_RSRP_DBM, OFFSET_DB, strongest
 from twin.moments import Moment, evaluate
 from twin.radio.propagation import link_gain_db, outdoor_points, received_mw, sectors_of
 from twin.setup_failures import PROCEDURES, WINDOW_MINUTES, percent
@@ -40,6 +40,8 @@ FINE_PAST_S = 86_400
 """The last day is also told minute by minute."""
 SPOT_M = 12.0
 """Raster on which moving UEs are placed: a third of the shadowing distance."""
+LINGER_S = 45.0
+"""How far back to look for the cell that a moving UE may still be on within the handover's hysteresis."""
 CHUNK = 60
 """Moments evaluated together: an hour of minutes; their arrays stay in the cache of one core."""
 ITERATIONS = 6
@@ -52,15 +54,17 @@ class _Spots:
 
     Attributes:
         received_mw: ``[num_spots, num_cells] float32`` at full load.
-        serving: ``[num_spots] int64``.
-        rsrp_dbm: ``[num_spots] float32`` of the serving cell.
+        rsrp_dbm: ``[num_spots, num_cells] float32``.
+        strongest: ``[num_spots] int64`` cell column, -1 = none.
         of_user: ``[num_times, num_users] int32`` spot of each user at each time.
+        before: ``[num_times, num_moving] int32`` spot of the moving UEs a little earlier.
     """
 
     received_mw: NDArray[np.float32]
-    serving: NDArray[np.int64]
     rsrp_dbm: NDArray[np.float32]
+    strongest: NDArray[np.int64]
     of_user: NDArray[np.int32]
+    before: NDArray[np.int32]
 
 
 def _spots(world: World, times_s: NDArray[np.float64]) -> _Spots:
@@ -69,23 +73,25 @@ def _spots(world: World, times_s: NDArray[np.float64]) -> _Spots:
     of_user = np.tile(np.arange(world.num_users, dtype=np.int32), (len(times_s), 1))
     gain_db = world.home_gain_db
     moving = world.tours.moving
+    before = np.zeros((len(times_s), len(moving)), dtype=np.int32)
     if len(moving):
-        square = np.round(world.tours.track(times_s) / np.float32(SPOT_M)).astype(np.int64)
+        track_m = np.stack([world.tours.track(times_s), world.tours.track(times_s - LINGER_S)])
+        square = np.round(track_m / np.float32(SPOT_M)).astype(np.int64)
         # One number per square; 2^20 squares of 12 m are more than any city is wide.
         key = (square[..., 0] + (1 << 19)) * (1 << 20) + square[..., 1] + (1 << 19)
         visited, place = np.unique(key, return_inverse=True)
         spot_m = np.column_stack([(visited >> 20) - (1 << 19), (visited & ((1 << 20) - 1)) - (1 << 19)]) * SPOT_M
         paths = world.propagation.paths(outdoor_points(spot_m.astype(np.float32)))
         gain_db = np.concatenate([gain_db, link_gain_db(paths, sectors, world.propagation.mast_of_cell)])
-        of_user[:, moving] = place.reshape(key.shape) + world.num_users
+        of_user[:, moving], before = place.reshape(key.shape).astype(np.int32) + np.int32(world.num_users)
     level = gain_db + sectors.power_dbm - world.rsrp_offset_db
     level = np.where(sectors.on_air, level, np.float32(-300.0))
-    serving = strongest(level)
     return _Spots(
         received_mw=received_mw(gain_db, sectors),
-        serving=serving,
-        rsrp_dbm=level[np.arange(len(level)), np.maximum(serving, 0)].astype(np.float32),
+        rsrp_dbm=level,
+        strongest=strongest(level),
         of_user=of_user,
+        before=before,
     )
 
 
@@ -110,13 +116,13 @@ class _Rewind:
         on, rate = world.sessions.sample(active[:, :ues] * world.busy_duty, rng)
         demand = np.concatenate([rate * world.rate_factor, share * world.busy_demand_bps], axis=1)
         spot = self._spots.of_user[first:last]
-        serving = self._spots.serving[spot]
+        serving = self._serving(spot, first, last)
         column = np.maximum(serving, 0)
         outcome = evaluate(
             world,
             Moment(
                 serving=serving,
-                rsrp_dbm=self._spots.rsrp_dbm[spot],
+                rsrp_dbm=self._spots.rsrp_dbm[spot, column],
                 signal_mw=self._spots.received_mw[spot, column],
                 total_mw=self._total(spot, column),
                 demand_bps=demand.astype(np.float32),
@@ -128,6 +134,17 @@ class _Rewind:
             iterations=ITERATIONS,
         )
         return outcome, week_second
+
+    def _serving(self, spot: NDArray[np.int32], first: int, last: int) -> NDArray[np.int64]:
+        """Return the strongest cell, or for a moving UE the one it has not yet left: as event A3 would have it."""
+        spots, moving = self._spots, self._world.tours.moving
+        serving = spots.strongest[spot]
+        now, kept = spot[:, moving], spots.strongest[spots.before[first:last]]
+        best_dbm = spots.rsrp_dbm[now, np.maximum(serving[:, moving], 0)]
+        kept_dbm = spots.rsrp_dbm[now, np.maximum(kept, 0)]
+        lingers = (kept >= 0) & (kept_dbm >= best_dbm - (HYSTERESIS_DB + OFFSET_DB)) & (kept_dbm >= MIN_RSRP_DBM)
+        serving[:, moving] = np.where(lingers, kept, serving[:, moving])
+        return serving
 
     def _total(self, spot: NDArray[np.int32], column: NDArray[np.int64]) -> _TotalPower:
         return _TotalPower(self._world, self._spots.received_mw, spot, column)

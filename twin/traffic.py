@@ -127,8 +127,6 @@ def spread_factor(state: NDArray[np.float32], sigma: float) -> NDArray[np.float3
     return np.exp(np.float32(sigma) * np.clip(state, -2.5, 2.5) - np.float32(sigma * sigma / 2))
 
 
-# --- the crowd -------------------------------------------------------------------------------------------------
-
 CROWD_POINTS_PER_CELL = 40
 CROWD_OFFSET_M = 60.0
 """Spread of the crowd around the homes it is drawn from."""
@@ -141,7 +139,6 @@ CROWD_KNOT_S, CROWD_SIGMA = 600.0, 0.25
 DISTRICT_KNOT_S, DISTRICT_SIGMA = 6 * 3600.0, 0.08
 """Slow common drift of all who live around one site: no two Mondays are the same."""
 
-# --- sessions of UEs -------------------------------------------------------------------------------------------
 
 BUSY_DUTY = 0.35
 """Share of time in which a broadband UE downloads in its busy hour."""

@@ -208,7 +208,11 @@ class _Picture:
         for value, part, name in zip(quantiles_db(known), (0.05, 0.5, 0.95), ("5 %", "median", "95 %"), strict=True):
             x, y, dot = x_of(float(np.clip(value, LOW_DB, HIGH_DB))), y_of(part), 5 * _SCALE
             self._draw.ellipse((x - dot, y - dot, x + dot, y + dot), fill=_CURVE, outline=_PAPER, width=_SCALE)
-            self._text(x + 10 * _SCALE, y + (4 if part < 0.9 else 7) * _SCALE, f"{name}: {value:.1f} dB")
+            label = f"{name}: {value:.1f} dB"
+            if part < 0.9:
+                self._text(x + 10 * _SCALE, y + 4 * _SCALE, label)
+            else:
+                self._text(x - 9 * _SCALE, y - 2 * _SCALE, label, anchor="rd")
 
     def _weakest(self) -> None:
         """List the cells with the lowest median SINR where they are the strongest."""

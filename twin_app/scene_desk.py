@@ -111,6 +111,8 @@ class SceneDesk:
             past_s=0 if self._past_told else self._past_s,
             speed=self._speed,
             desired=self._world.desired(),
+            origin=self._world.scenario.origin,
+            scenario_digest=self._world.scenario.digest,
         )
 
     def scene_disconnected(self, scene_id: str, reason: str) -> None:

@@ -17,7 +17,7 @@ import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -78,7 +78,7 @@ class RingSink(MemorySink):
 class Sender:
     """The other process; serves one order after the other, because starting it costs more than sending."""
 
-    async def __aenter__(self) -> Sender:
+    async def __aenter__(self) -> Self:
         script = str(Path(__file__).with_name("_ingest_sender.py"))
         pipe = asyncio.subprocess.PIPE
         self._process = await asyncio.create_subprocess_exec(
@@ -87,7 +87,9 @@ class Sender:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._process.communicate()
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        await self._process.wait()
 
     async def send(self, way: str, url: str, entities: int, kind: str, hz: float, lasts_s: float) -> dict[int, float]:
         """Return the moment of each send by number."""

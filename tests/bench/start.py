@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.bench._report import finish, median_row, options
+from tests.bench._report import Rows, arguments
 from tests.e2e.running_twin import RunningTwin
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,18 +42,18 @@ def start_and_ask(*arguments: str) -> tuple[float, float]:
 
 
 def main() -> None:
-    wanted = options(__doc__)
+    wanted = arguments(__doc__ or "").parse_args()
     rounds = 1 if wanted.quick else 5
+    rows = Rows(packages=("numpy", "grpcio", "duckdb", "ladybug"))
     bare = [seconds_of(THIRD_PARTY) for _ in range(rounds)]
-    rows = []
-    for name, arguments in (("past_14d", ()), ("past_0", ("--past", "0"))):
-        times = [start_and_ask(*arguments) for _ in range(rounds)]
-        rows.append(median_row(f"start.{name}.ready", [ready for ready, _ in times], "s", baselines=bare))
-        rows.append(median_row(f"start.{name}.first_answer", [answer for _, answer in times], "s", baselines=bare))
+    for name, options in (("past_14d", ()), ("past_0", ("--past", "0"))):
+        times = [start_and_ask(*options) for _ in range(rounds)]
+        rows.add(f"start.{name}.ready", [ready for ready, _ in times], "s", baseline=bare)
+        rows.add(f"start.{name}.first_answer", [answer for _, answer in times], "s", baseline=bare)
     empty = statistics.median(seconds_of("pass") for _ in range(7))
     imports = [seconds_of("import twin, bridge") - empty for _ in range(7)]
-    rows.append(median_row("start.import_twin_bridge", imports, "s", baselines=bare))
-    finish(rows, wanted)
+    rows.add("start.import_twin_bridge", imports, "s", baseline=bare)
+    rows.write(wanted.json)
 
 
 if __name__ == "__main__":

@@ -119,9 +119,9 @@ def _per_period(kpi: str) -> bool:
     return next(row for row in KPIS if row.name == kpi).reduce == "sum"
 
 
-SHIFT = 0.7
+SHIFT = 0.5
 """Tolerance on the typical shift of a cell's median between past and present, in robust sigmas of the past."""
-SPREAD = (0.3, 2.0)
+SPREAD = (0.3, 1.6)
 """Tolerance on the typical ratio of the live spread to the past one; ninety seconds hold less drift than two hours."""
 
 

@@ -1,4 +1,5 @@
-"""First radio model: large-scale propagation, sector antennas, link adaptation, load-coupled SINR.
+"""First radio model: large-scale propagation, sector antennas, link adaptation, the SINR raster.
 
-Large-scale only: no fast fading, no packets. Imports the standard library, numpy and `twin.errors` at most.
+Large-scale only: no fast fading, no packets. Numpy arrays in, numpy arrays out; who uses the radio, and how load
+and interference settle, is :mod:`twin.moments`.
 """
