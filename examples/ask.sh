@@ -23,7 +23,7 @@ echo "== How is the network?"
 post /v1/ask '{"text": "How is the network doing?"}' | pick text
 
 echo "== A question with its evidence"
-post /v1/ask '{"text": "What was the load of cell 7-2 over the last ten minutes?"}' | python3 -m json.tool
+post /v1/ask '{"text": "What is the load of cell 7-2?"}' | python3 -m json.tool
 
 echo "== The same figure as a series, without words"
 call "/v1/kpis?entity=cell-7-2&kpi=RRU.PrbTotDl&from=-10s" | pick points
@@ -51,7 +51,7 @@ done
 echo "$STATE"
 
 echo "== What did it do?"
-post /v1/ask "{\"text\": \"What did $ID do?\"}" | pick text
+post /v1/ask '{"text": "What did the last change do?"}' | pick text
 
 echo "== Undo is a proposal like any other; nothing happens until somebody approves it"
 [ "$STATE" != committed ] || post "/v1/changes/$ID/undo" '{}' | pick id

@@ -25,9 +25,9 @@ from twin.telemetry import PmReport, TelemetryBatch
 from twin.testing import MemoryJournal, MemoryTelemetryStore
 from twin_app.alarm_log import JournaledAlarmLog
 from twin_app.change_desk import ChangeDesk
+from twin_app.inventory import LiveInventory
 from twin_app.scenarios import ScenarioSpec, build_scenario
 from twin_app.settings import ApprovalSettings, GrpcSettings
-from twin_app.world import World
 
 SCENARIO = build_scenario(ScenarioSpec(num_ues=60))
 NOW_S = 14 * 86_400.0 + 7_200.0
@@ -70,7 +70,7 @@ class ObedientScene:
 class AgentWorld:
     """Everything the agent's ports stand on."""
 
-    world: World
+    world: LiveInventory
     store: MemoryTelemetryStore
     graph: EmbeddedGraph
     alarms: JournaledAlarmLog
@@ -86,7 +86,7 @@ async def _applied(_: tuple[str, ...]) -> None:
     return None
 
 
-async def _fill(store: MemoryTelemetryStore, world: World) -> None:
+async def _fill(store: MemoryTelemetryStore, world: LiveInventory) -> None:
     entities = [*world.topology.of_kind(Kind.CELL), *world.topology.of_kind(Kind.LINK)]
     counters = tuple(dict.fromkeys(row.name for kind in (Kind.CELL, Kind.LINK) for row in kpis_of(kind)))
     has = {entity.id: {row.name for row in kpis_of(entity.kind)} for entity in entities}
@@ -136,7 +136,7 @@ async def _fill(store: MemoryTelemetryStore, world: World) -> None:
 async def agent_world(*, planner: str = "auto", sick: bool = True) -> AsyncIterator[AgentWorld]:
     """Open the world; `planner` is `auto`, `minilm` or `linear`."""
     journal = MemoryJournal()
-    world = World(scenario=SCENARIO, scene_id="city", civil=CIVIL, journal=journal)
+    world = LiveInventory(scenario=SCENARIO, scene_id="city", civil=CIVIL, journal=journal)
     world.note_time(NOW_S)
     store = MemoryTelemetryStore(world.topology)
     await _fill(store, world)

@@ -25,12 +25,13 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from agent import guard
-from agent.arguments import CONTROL
+from agent.arguments import CONTROL, Missing, Situation, fill
 from agent.corpus import CIVIL, NEGATIVE, NOW_S, PHRASES, Example, corpus, example_topology
 from agent.encoder import MiniLmEncoder
 from agent.linear_router import LinearRouter
+from agent.memory import Turn
 from agent.planner import DATA, Card, Head, features_of
-from twin.naming import NameIndex, link
+from twin.naming import Linked, NameIndex, link
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -130,7 +131,8 @@ def thresholds(
 ) -> tuple[float, float, float]:
     """Return (answer above, propose above, ask above) from a split.
 
-    Of the answers at most 5 % come from the wrong tool, of the proposals that pass the guard (`allowed`) at most 1 %;
+    Of the answers at most 5 % come from the wrong tool, of the proposals that pass guard and linking (`allowed`) at most
+    1 %;
     below the last, most are wrong.
     """
     best, guess = probabilities.max(axis=1), probabilities.argmax(axis=1)
@@ -149,6 +151,13 @@ def thresholds(
     return answer, propose, min(ask, answer - 0.05)
 
 
+def would_propose(label: str, linked: Linked, index: NameIndex) -> bool:
+    """Return whether guard and linking would let a label become a proposal."""
+    if label not in CONTROL or guard.verdict(linked.text) is not None or not guard.has_verb(label, linked.text):
+        return False
+    return not isinstance(fill(label, Situation(linked=linked, index=index, now_s=NOW_S, before=Turn())), Missing)
+
+
 def train(name: str, encoder: TextEncoder, examples: list[Example], *, seed: int, out: Path) -> dict[str, Any]:
     """Fit, calibrate, refit on everything and write one head; returns its card."""
     started = time.monotonic()
@@ -160,7 +169,6 @@ def train(name: str, encoder: TextEncoder, examples: list[Example], *, seed: int
     rng = np.random.default_rng(seed)
     frame = np.array([example.frame for example in examples])
     held = np.isin(frame, rng.permutation(frame.max() + 1)[: round(VALIDATION_SHARE * frame.max())])
-    allowed = np.array([guard.verdict(example.text) is None for example in examples])
     recipe = RECIPES[name]
     plain = Card(
         labels=labels, temperature=1.0, answer_above=0.5, propose_above=0.5, ask_above=0.3, encoder=encoder.name
@@ -172,7 +180,11 @@ def train(name: str, encoder: TextEncoder, examples: list[Example], *, seed: int
         Card(labels=labels, temperature=temperature, answer_above=0, propose_above=0, ask_above=0, encoder=""),
     )
     chances = warm.probabilities(x[held])
-    answer, propose, ask = thresholds(chances, y[held], labels, allowed=allowed[held])
+    guesses = [labels[int(at)] for at in chances.argmax(axis=1)]
+    allowed = np.array(
+        [would_propose(guess, linked[int(at)], index) for guess, at in zip(guesses, np.flatnonzero(held), strict=True)]
+    )
+    answer, propose, ask = thresholds(chances, y[held], labels, allowed=allowed)
     right = chances.argmax(axis=1) == y[held]
     sure = chances.max(axis=1) >= answer
     weights = fit(x, y, len(labels), recipe, np.random.default_rng(seed))

@@ -21,6 +21,7 @@ from twin_app.change_json import change_to_json
 from twin_app.data_folder import DataFolder
 from twin_app.events import NewsHub
 from twin_app.ingest_service import IngestService
+from twin_app.inventory import LiveInventory
 from twin_app.journal import SqliteJournal
 from twin_app.pulse import Pulse
 from twin_app.running import Twin
@@ -28,7 +29,6 @@ from twin_app.scenarios import ScenarioSpec, build_scenario, save_scenario
 from twin_app.scene_desk import SceneDesk
 from twin_app.sinr_raster import SinrRasters
 from twin_app.store.embedded import EmbeddedTelemetryStore
-from twin_app.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,7 +55,7 @@ async def build(options: UpOptions, settings: Settings, *, tell: Callable[[str, 
     async with contextlib.AsyncExitStack() as undo:  # what was opened is closed again when a later part fails
         undo.callback(folder.close)
         epoch = _quarter_before(datetime.now(UTC) - timedelta(seconds=settings.past_s))
-        birth, _ = folder.world(
+        record, _ = folder.city_record(
             digest=scenario.digest, name=scenario.name, scene_id=SCENE_ID, timezone=scenario.timezone, now=epoch
         )
         scenario_path = folder.path / "scenario.npz"
@@ -64,19 +64,21 @@ async def build(options: UpOptions, settings: Settings, *, tell: Callable[[str, 
         journal = SqliteJournal(folder.journal_path)
         await journal.open()
         undo.push_async_callback(journal.close)
-        world = World(scenario=scenario, scene_id=birth.scene_id, civil=birth.civil, journal=journal)
-        await world.restore()
-        store = EmbeddedTelemetryStore(folder.telemetry_path, scene_id=birth.scene_id, topology=lambda: world.topology)
+        inventory = LiveInventory(scenario=scenario, scene_id=record.scene_id, civil=record.civil, journal=journal)
+        await inventory.restore()
+        store = EmbeddedTelemetryStore(
+            folder.telemetry_path, scene_id=record.scene_id, topology=lambda: inventory.topology
+        )
         await store.open()
         undo.push_async_callback(store.close)
-        alarms = JournaledAlarmLog(journal, scene_id=birth.scene_id)
+        alarms = JournaledAlarmLog(journal, scene_id=record.scene_id)
         await alarms.open()
         news = NewsHub()
-        ingest = IngestService(store=store, alarms=alarms, inventory=world, state_path=folder.detector_path)
+        ingest = IngestService(store=store, alarms=alarms, inventory=inventory, state_path=folder.detector_path)
         await ingest.open()
         undo.push_async_callback(ingest.close)
         scenes = SceneDesk(
-            world=world,
+            inventory=inventory,
             figures=ingest,
             alarms=alarms,
             journal=journal,
@@ -94,16 +96,16 @@ async def build(options: UpOptions, settings: Settings, *, tell: Callable[[str, 
         undo.push_async_callback(graph.close)
 
         async def change_moved(change: Change) -> None:
-            news.publish("change", change_to_json(change, world.civil))
-            bridge.topology_changed(world.topology)
+            news.publish("change", change_to_json(change, inventory.civil))
+            bridge.topology_changed(inventory.topology)
             await graph.put_change(change)
 
         async def attributes_applied(entity_ids: tuple[str, ...]) -> None:
             ingest.relearn(entity_ids)
-            await graph.put_attributes(world.topology, entity_ids)
+            await graph.put_attributes(inventory.topology, entity_ids)
 
         changes = ChangeDesk(
-            world=world,
+            inventory=inventory,
             journal=journal,
             link=bridge.link,
             store=store,
@@ -115,15 +117,15 @@ async def build(options: UpOptions, settings: Settings, *, tell: Callable[[str, 
         await changes.restore()
         await graph.rebuild(
             GraphPicture(
-                scene_id=birth.scene_id,
+                scene_id=record.scene_id,
                 scenario=scenario,
-                topology=world.topology,
+                topology=inventory.topology,
                 alarms=await alarms.list(limit=10_000),
                 changes=await changes.list(limit=10_000),
             )
         )
         agent = Agent(
-            inventory=world,
+            inventory=inventory,
             store=store,
             graph=graph,
             alarms=alarms,
@@ -136,7 +138,7 @@ async def build(options: UpOptions, settings: Settings, *, tell: Callable[[str, 
             scenario=scenario,
             scenario_path=scenario_path,
             folder=folder,
-            world=world,
+            inventory=inventory,
             journal=journal,
             store=store,
             alarms=alarms,
@@ -147,8 +149,8 @@ async def build(options: UpOptions, settings: Settings, *, tell: Callable[[str, 
             changes=changes,
             agent=agent,
             news=news,
-            pulse=Pulse(lambda: world.now_s if world.live else None),
-            rasters=SinrRasters(world=world, store=store),
+            pulse=Pulse(lambda: inventory.now_s if inventory.live else None),
+            rasters=SinrRasters(inventory=inventory, store=store),
             with_scene=options.with_scene,
         )
         await twin.restore_faults()

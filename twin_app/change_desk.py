@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from twin.ports import Journal, SceneLink, TelemetryStore
     from twin_app.access import Caller
+    from twin_app.inventory import LiveInventory
     from twin_app.settings import ApprovalSettings, GrpcSettings
-    from twin_app.world import World
 
 EFFECT_KPIS = ("DRB.UEThpDl", "RRU.PrbTotDl", "vsData6gMeanSsRsrp", "vsData6gMeanSsSinr", "RRC.ConnMean")
 """What is measured around a change."""
@@ -63,7 +63,7 @@ class ChangeDesk:
     def __init__(
         self,
         *,
-        world: World,
+        inventory: LiveInventory,
         journal: Journal,
         link: SceneLink,
         store: TelemetryStore,
@@ -72,7 +72,7 @@ class ChangeDesk:
         on_change: Callable[[Change], Awaitable[None]],
         on_applied: Callable[[tuple[str, ...]], Awaitable[None]],
     ) -> None:
-        self._world = world
+        self._inventory = inventory
         self._journal = journal
         self._link = link
         self._store = store
@@ -131,7 +131,7 @@ class ChangeDesk:
                 if known.body_hash != body_hash:
                     raise KeyReused(f"Idempotency-Key `{idempotency_key}` was used with another body; take a new key")
                 return self._changes[known.change_id]
-            topology = self._world.topology
+            topology = self._inventory.topology
             if base_revision is not None and base_revision != topology.revision:
                 raise StaleRevision(
                     f"base_revision `{base_revision}` is not the current `{topology.revision}`; read the topology again"
@@ -148,7 +148,7 @@ class ChangeDesk:
                 digest=digest_of(planned, base_revision=topology.revision, undoes=undoes or ""),
                 proposed_by=proposed_by,
                 proposed_at_unix_s=now,
-                proposed_at_sim_s=self._world.now_s,
+                proposed_at_sim_s=self._inventory.now_s,
                 expires_at_unix_s=now + self._approval.expires_s,
                 undoes=undoes or "",
                 question_id=question_id or "",
@@ -223,7 +223,7 @@ class ChangeDesk:
                     by=caller.name,
                     digest=digest,
                     now_unix_s=time.time(),
-                    revision=self._world.topology.revision,
+                    revision=self._inventory.topology.revision,
                 )
             )
         task = asyncio.create_task(self._carry(approved), name=f"carry {approved.id}")
@@ -256,8 +256,8 @@ class ChangeDesk:
             log.warning("change_not_applied", error=str(error))
             await self._undo_partly_applied(change, str(error))
             return
-        applied_at = self._world.now_s
-        await self._world.configure(observed, change_id=change.id, why="applied")
+        applied_at = self._inventory.now_s
+        await self._inventory.configure(observed, change_id=change.id, why="applied")
         await self._on_applied(tuple({a.entity_id for a in change.actions}))
         change = await self._record(move(change, ChangeState.VERIFYING, observed=observed, applied_at_sim_s=applied_at))
         effects, breach = await self._verify(change, applied_at)
@@ -269,7 +269,7 @@ class ChangeDesk:
                 change,
                 ChangeState.COMMITTED,
                 effects=effects,
-                finished_at_sim_s=self._world.now_s,
+                finished_at_sim_s=self._inventory.now_s,
                 outcome="applied as planned; observed values match",
             )
         )
@@ -312,19 +312,21 @@ class ChangeDesk:
             outcome = (
                 f"{why}; the old values could not be confirmed ({error}); they are restored when the scene reconnects"
             )
-            await self._record(move(change, ChangeState.FAILED, outcome=outcome, finished_at_sim_s=self._world.now_s))
+            await self._record(
+                move(change, ChangeState.FAILED, outcome=outcome, finished_at_sim_s=self._inventory.now_s)
+            )
             return
         await self._record(
             move(
                 change,
                 ChangeState.ROLLED_BACK,
                 outcome=f"{why}; the old values are in force",
-                finished_at_sim_s=self._world.now_s,
+                finished_at_sim_s=self._inventory.now_s,
             )
         )
 
     async def _roll_back(self, change: Change, effects: tuple[KpiEffect, ...], why: str) -> None:
-        await self._world.configure(change.inverse, change_id=change.id, why="rolled back")
+        await self._inventory.configure(change.inverse, change_id=change.id, why="rolled back")
         outcome = f"{why}; taken back"
         try:
             await self._push(change, change.inverse, command_id=uuid7())
@@ -332,18 +334,24 @@ class ChangeDesk:
             outcome += f", but the scene has not confirmed it yet ({error})"
         await self._on_applied(tuple({a.entity_id for a in change.actions}))
         await self._record(
-            move(change, ChangeState.ROLLED_BACK, effects=effects, outcome=outcome, finished_at_sim_s=self._world.now_s)
+            move(
+                change,
+                ChangeState.ROLLED_BACK,
+                effects=effects,
+                outcome=outcome,
+                finished_at_sim_s=self._inventory.now_s,
+            )
         )
 
     async def _take_back_after_restart(self, change: Change) -> None:
         if change.state is ChangeState.VERIFYING:
-            await self._world.configure(change.inverse, change_id=change.id, why="rolled back at start")
+            await self._inventory.configure(change.inverse, change_id=change.id, why="rolled back at start")
         await self._record(
             move(
                 change,
                 ChangeState.ROLLED_BACK,
                 outcome="the twin stopped before the change was verified; the scene is brought back to the old values",
-                finished_at_sim_s=self._world.now_s,
+                finished_at_sim_s=self._inventory.now_s,
             )
         )
 
@@ -353,8 +361,8 @@ class ChangeDesk:
         """Watch the KPIs over the window; return the effects and, when the guard is breached, why."""
         end = applied_at + SETTLE_S + self._approval.verify_s
         wall_limit = time.monotonic() + 4 * (SETTLE_S + self._approval.verify_s) + 10
-        while self._world.now_s < end:
-            if self._world.absent_s is not None and self._world.absent_s > 5:
+        while self._inventory.now_s < end:
+            if self._inventory.absent_s is not None and self._inventory.absent_s > 5:
                 return (), "the scene went away while the change was being verified"
             if time.monotonic() > wall_limit:
                 return (), "simulated time did not advance while the change was being verified"
@@ -398,7 +406,7 @@ class ChangeDesk:
     def _neighbours_of(self, targets: Sequence[str]) -> tuple[str, ...]:
         found = [
             relation.target_id
-            for relation in self._world.scenario.neighbours
+            for relation in self._inventory.scenario.neighbours
             if relation.source_id in targets and relation.target_id not in targets
         ]
         return tuple(dict.fromkeys(found))[:MAX_NEIGHBOURS]

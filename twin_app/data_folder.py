@@ -1,6 +1,6 @@
 """The data folder: one twin at a time, one city for ever, and where the running twin is found.
 
-Files in it: `lock` (held while a twin runs), `world.json` (city and civil epoch), `run.json` (pid and ports of the
+Files in it: `lock` (held while a twin runs), `city.json` (city and civil epoch), `run.json` (pid and ports of the
 running twin), `journal.sqlite`, `telemetry.duckdb`, `detector.npz`.
 """
 
@@ -28,7 +28,7 @@ LOOK_S = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class World:
+class CityRecord:
     """What a data folder belongs to.
 
     Attributes:
@@ -117,17 +117,19 @@ class DataFolder:
         """What the detector has learned."""
         return self.path / "detector.npz"
 
-    def world(self, *, digest: str, name: str, scene_id: str, timezone: str, now: datetime) -> tuple[World, bool]:
-        """Return the world of this folder and whether it is new; a new one has its epoch at `now`.
+    def city_record(
+        self, *, digest: str, name: str, scene_id: str, timezone: str, now: datetime
+    ) -> tuple[CityRecord, bool]:
+        """Return the city of this folder and whether it is new; a new one has its epoch at `now`.
 
         Raises:
             FolderMismatch: The folder was made for another city, or by a newer version.
-            CorruptStore: `world.json` cannot be read.
+            CorruptStore: `city.json` cannot be read.
         """
-        path = self.path / "world.json"
+        path = self.path / "city.json"
         found = _read_json(path)
         if found is None:
-            made = World(digest=digest, name=name, scene_id=scene_id, epoch=now.isoformat(), timezone=timezone)
+            made = CityRecord(digest=digest, name=name, scene_id=scene_id, epoch=now.isoformat(), timezone=timezone)
             write_atomically(path, json.dumps(asdict(made), indent=1) + "\n")
             return made, True
         if found.get("format", 0) > FORMAT:
@@ -136,17 +138,17 @@ class DataFolder:
                 f" `{FORMAT}`; update Twin6G or name another folder with --data-dir"
             )
         try:
-            world = World(**found)
-            _ = world.civil
+            record = CityRecord(**found)
+            _ = record.civil
         except (TypeError, ValueError) as exc:
             raise CorruptStore(_unreadable(path, str(exc))) from exc
-        if world.digest != digest:
+        if record.digest != digest:
             raise FolderMismatch(
-                f"the data folder `{self.path}` was made for another city (`{world.name}`, digest"
-                f" `{world.digest[:12]}`; now `{name}`, `{digest[:12]}`); name another folder with --data-dir, or"
+                f"the data folder `{self.path}` was made for another city (`{record.name}`, digest"
+                f" `{record.digest[:12]}`; now `{name}`, `{digest[:12]}`); name another folder with --data-dir, or"
                 " delete this one to start afresh"
             )
-        return world, False
+        return record, False
 
     def write_run(self, *, http_port: int, grpc_port: int, url: str) -> RunInfo:
         """Tell other programs where this twin answers."""

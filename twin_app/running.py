@@ -36,13 +36,13 @@ if TYPE_CHECKING:
     from twin_app.data_folder import DataFolder
     from twin_app.events import NewsHub
     from twin_app.ingest_service import IngestService
+    from twin_app.inventory import LiveInventory
     from twin_app.journal import SqliteJournal
     from twin_app.pulse import Pulse
     from twin_app.scene_desk import SceneDesk
     from twin_app.settings import Settings
     from twin_app.sinr_raster import SinrRasters
     from twin_app.store.embedded import EmbeddedTelemetryStore
-    from twin_app.world import World
 
 GRAPH_REFRESH_S = 1.0
 GRAPH_KPIS = ("DRB.UEThpDl", "RRU.PrbTotDl", "vsData6gMeanSsRsrp", "vsData6gMeanSsSinr", "RRC.ConnMean")
@@ -63,7 +63,7 @@ class Twin:
     scenario: Scenario
     scenario_path: Path
     folder: DataFolder
-    world: World
+    inventory: LiveInventory
     journal: SqliteJournal
     store: EmbeddedTelemetryStore
     alarms: JournaledAlarmLog
@@ -103,7 +103,7 @@ class Twin:
                     "twin_app.scene_process",
                     *("--scenario", str(self.scenario_path)),
                     *("--server", f"127.0.0.1:{self.grpc_port}"),
-                    *("--scene-id", self.world.scene_id),
+                    *("--scene-id", self.inventory.scene_id),
                     *("--seed", str(self.scenario.seed)),
                     *("--state-dir", str(self.folder.path / "scene")),
                     "--parent-pipe",
@@ -142,16 +142,16 @@ class Twin:
         """Whether questions can be answered as promised."""
         if not self.with_scene:
             return True
-        return self.scenes.ready.is_set() if self.small else self.world.scene is not None
+        return self.scenes.ready.is_set() if self.small else self.inventory.scene is not None
 
     @property
     def waiting_for(self) -> str:
         """What stands between now and `ready`, for the progress bar."""
-        return "waiting for the scene" if self.world.scene is None else "telling the past"
+        return "waiting for the scene" if self.inventory.scene is None else "telling the past"
 
     def alarm_moved(self, alarm: Alarm) -> None:
         """Tell the page and the graph about an alarm; called by the alarm log once it is journaled."""
-        self.news.publish("alarm", alarm_to_json(alarm, self.world.civil))
+        self.news.publish("alarm", alarm_to_json(alarm, self.inventory.civil))
         task = asyncio.get_running_loop().create_task(self._alarm_to_graph(alarm))
         self._side_work.add(task)
         task.add_done_callback(self._side_work.discard)
@@ -204,7 +204,7 @@ class Twin:
             self._faults[fault, entity_id] = severity
         else:
             self._faults.pop((fault, entity_id), None)
-        return {**fact, "at": self.world.civil.rfc3339(result.sim_time_s)}
+        return {**fact, "at": self.inventory.civil.rfc3339(result.sim_time_s)}
 
     async def fault_bench(self) -> dict[str, Any]:
         """Return the catalogue and what is injected now."""
@@ -226,12 +226,16 @@ class Twin:
 
     def health(self) -> dict[str, Any]:
         """Return the state of every part in one document."""
-        world, scene = self.world, self.world.scene
+        inventory, scene = self.inventory, self.inventory.scene
         bridge, graph, ingest = self.bridge.health(), self.graph.health(), self.ingest.counters()
         parts = {
             "scene": _part(
-                "ok" if world.live else "degraded",
-                "live" if world.live else "telling its past" if scene else f"absent for {world.absent_s or 0:.0f} s",
+                "ok" if inventory.live else "degraded",
+                "live"
+                if inventory.live
+                else "telling its past"
+                if scene
+                else f"absent for {inventory.absent_s or 0:.0f} s",
             ),
             "graph": _part(graph["state"], f"{graph['detail']}, {graph['nodes']} nodes"),
             "store": _part("ok", f"{self.store.counters()['reports_stored']} reports stored"),
@@ -247,24 +251,24 @@ class Twin:
         return {
             "status": "ok" if all(p["status"] == "ok" for p in parts.values()) else "degraded",
             "name": self.scenario.name,
-            "now": world.civil.rfc3339(world.now_s),
-            "sim_time_s": round(world.now_s, 3),
-            "revision": world.topology.revision,
+            "now": inventory.civil.rfc3339(inventory.now_s),
+            "sim_time_s": round(inventory.now_s, 3),
+            "revision": inventory.topology.revision,
             "scenes": [
                 {
-                    "id": world.scene_id,
+                    "id": inventory.scene_id,
                     "connected": scene is not None,
-                    "live": world.live,
+                    "live": inventory.live,
                     "engine": scene.engine if scene else None,
                     "provides": sorted(scene.provides) if scene else [],
-                    "absent_s": None if world.absent_s is None else round(world.absent_s, 1),
+                    "absent_s": None if inventory.absent_s is None else round(inventory.absent_s, 1),
                     "restarts": 0 if self._child is None else self._child.restarts,
                 }
             ],
             "parts": parts,
             "dropped": dropped,
             "loop_lag_ms": {"p50": self.pulse.lag_ms(0.5), "p99": self.pulse.lag_ms(0.99)},
-            "history": {"progress": round(world.history_progress, 3)},
+            "history": {"progress": round(inventory.history_progress, 3)},
             "speed_requested": self.settings.speed,
             "speed_actual": self.pulse.speed(),
             "alarms_active": len(self.alarms.active()),
@@ -279,10 +283,10 @@ class Twin:
     async def _refresh_graph(self) -> None:
         while True:
             await asyncio.sleep(GRAPH_REFRESH_S)
-            if not self.world.live:
+            if not self.inventory.live:
                 continue
             try:
-                await self.graph.refresh(self._last_values(), sim_time_s=self.world.now_s)
+                await self.graph.refresh(self._last_values(), sim_time_s=self.inventory.now_s)
             except TwinError as error:  # no figures yet, or the engine is being rebuilt
                 _log.info("graph_not_refreshed", error=str(error))
 
@@ -294,7 +298,7 @@ class Twin:
                 values.setdefault(entity_id, {})[name] = value
         _, _, serving = self.store.latest(Kind.UE, "vsData6gServingCell")
         counts = Counter(int(index) for index in serving.tolist() if index >= 0)
-        for cell in self.world.topology.of_kind(Kind.CELL):
+        for cell in self.inventory.topology.of_kind(Kind.CELL):
             values.setdefault(cell.id, {})["serving_count"] = float(counts[cell.index])
         return values
 

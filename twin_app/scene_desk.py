@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from twin.telemetry import PmReport, TelemetryBatch
     from twin_app.alarm_log import JournaledAlarmLog
     from twin_app.events import NewsHub
-    from twin_app.world import World
+    from twin_app.inventory import LiveInventory
 
 DRIFT = "configurationOrCustomisationError"
 """X.733 probableCause of a configuration drift."""
@@ -65,7 +65,7 @@ class SceneDesk:
     def __init__(
         self,
         *,
-        world: World,
+        inventory: LiveInventory,
         figures: Figures,
         alarms: JournaledAlarmLog,
         journal: Journal,
@@ -74,7 +74,7 @@ class SceneDesk:
         speed: float,
     ) -> None:
         self.ready = asyncio.Event()
-        self._world = world
+        self._inventory = inventory
         self._figures = figures
         self._alarms = alarms
         self._journal = journal
@@ -90,9 +90,9 @@ class SceneDesk:
         self._past_told = any(fact["event"] == "live" for _, fact in await self._journal.replay("scene"))
         self._has_history = newest_s is not None
         if newest_s is not None:
-            self._world.note_time(newest_s)
+            self._inventory.note_time(newest_s)
         if self._past_told or self._past_s == 0:
-            self._world.history_progress = 1.0
+            self._inventory.history_progress = 1.0
 
     async def close(self) -> None:
         """End what runs in the background."""
@@ -102,30 +102,30 @@ class SceneDesk:
 
     def scene_connecting(self, info: SceneInfo) -> SceneStart:
         """Tell the scene what it must be and where to go on."""
-        self._world.scene_came(info)
+        self._inventory.scene_came(info)
         self._say("connected", info.scene_id, engine=info.engine, engine_version=info.engine_version)
         return SceneStart(
-            topology=self._world.topology,
-            civil=self._world.civil,
-            resume_at_sim_s=self._world.now_s if self._past_told and self._has_history else None,
+            topology=self._inventory.topology,
+            civil=self._inventory.civil,
+            resume_at_sim_s=self._inventory.now_s if self._past_told and self._has_history else None,
             past_s=0 if self._past_told else self._past_s,
             speed=self._speed,
-            desired=self._world.desired(),
-            origin=self._world.scenario.origin,
-            scenario_digest=self._world.scenario.digest,
+            desired=self._inventory.desired(),
+            origin=self._inventory.scenario.origin,
+            scenario_digest=self._inventory.scenario.digest,
         )
 
     def scene_disconnected(self, scene_id: str, reason: str) -> None:
         """Simulated time stands still; answers say `as_of`."""
-        self._world.scene_left()
+        self._inventory.scene_left()
         self.ready.clear()
         self._say("disconnected", scene_id, reason=reason)
 
     def scene_live(self, scene_id: str, sim_time_s: float) -> None:
         """The past is told; from now on it is the present."""
-        self._world.note_time(sim_time_s)
-        self._world.live = True
-        self._world.history_progress = 1.0
+        self._inventory.note_time(sim_time_s)
+        self._inventory.live = True
+        self._inventory.history_progress = 1.0
         self._has_history = True
         self._figures.live()
         if not self._past_told:
@@ -136,16 +136,16 @@ class SceneDesk:
 
     def telemetry(self, batch: TelemetryBatch) -> None:
         """Pass gauges on."""
-        if self._world.live:
-            self._world.note_time(batch.sim_time_s)
+        if self._inventory.live:
+            self._inventory.note_time(batch.sim_time_s)
         self._figures.telemetry(batch)
 
     async def pm(self, report: PmReport, done: Callable[[], None]) -> None:
         """Pass a report on; during the past it moves the progress."""
-        self._world.note_time(report.period_end_sim_time_s)
+        self._inventory.note_time(report.period_end_sim_time_s)
         if not self._past_told and self._past_s:
             share = report.period_end_sim_time_s / self._past_s
-            self._world.history_progress = max(self._world.history_progress, min(share, 0.999))
+            self._inventory.history_progress = max(self._inventory.history_progress, min(share, 0.999))
         await self._figures.pm(report, done)
 
     def observed(self, scene_id: str, attributes: Sequence[SetAttribute], sim_time_s: float) -> None:
@@ -154,7 +154,7 @@ class SceneDesk:
         seen = {(a.entity_id, a.attribute): a.value for a in attributes}
         wrong = tuple(
             wanted
-            for wanted in self._world.desired()
+            for wanted in self._inventory.desired()
             if (wanted.entity_id, wanted.attribute) in seen
             and not _equal(seen[wanted.entity_id, wanted.attribute], wanted.value)
         )
@@ -179,11 +179,11 @@ class SceneDesk:
             refusal = str(error)
         if not refusal:
             _log.info("drift_corrected", scene_id=scene_id, attributes=len(wrong))
-            await self._clear_drift(self._world.now_s)
+            await self._clear_drift(self._inventory.now_s)
             return
         first = wrong[0]
         if self._alarms.standing(first.entity_id, DRIFT) is None:
-            entity = self._world.topology.get(first.entity_id)
+            entity = self._inventory.topology.get(first.entity_id)
             await self._alarms.raise_alarm(
                 entity_id=entity.id,
                 dn=entity.dn,
@@ -191,13 +191,13 @@ class SceneDesk:
                 severity=Severity.MAJOR,
                 event_type="processingErrorAlarm",
                 specific_problem=f"configuration drift: {len(wrong)} attributes differ; the scene says: {refusal}",
-                at_s=self._world.now_s,
+                at_s=self._inventory.now_s,
             )
 
     async def _clear_drift(self, sim_time_s: float) -> None:
         for alarm in self._alarms.active():
             if alarm.probable_cause == DRIFT:
-                await self._alarms.clear(alarm.id, at_s=max(sim_time_s, self._world.now_s))
+                await self._alarms.clear(alarm.id, at_s=max(sim_time_s, self._inventory.now_s))
 
     def _say(self, event: str, scene_id: str, **facts: Any) -> None:
         _log.info("scene_news", event_name=event, scene_id=scene_id, **facts)

@@ -149,7 +149,7 @@ async def _until_ready(
 ) -> bool:
     async def watch() -> None:
         while not twin.ready:
-            tell(twin.waiting_for, twin.world.history_progress)
+            tell(twin.waiting_for, twin.inventory.history_progress)
             await asyncio.sleep(0.1)
 
     await asyncio.wait_for(_first_of(watch(), asked_to_stop.wait(), asyncio.shield(serving)), READY_TIMEOUT_S)
@@ -213,7 +213,7 @@ def _greet(url: str, twin: Twin) -> None:
     _err.print(f"  bridge for scenes   grpc://127.0.0.1:{twin.grpc_port}", highlight=False)
     _err.print(f"  data folder         {twin.folder.path}", highlight=False)
     _err.print("Three questions to try:", highlight=False)
-    topology = twin.world.topology
+    topology = twin.inventory.topology
     cell = topology.get(EXAMPLE_CELL if EXAMPLE_CELL in topology else twin.scenario.cells[0].id).name
     for question in QUESTIONS:
         _err.print(f'  twin ask "{question.format(cell=cell)}"', highlight=False)

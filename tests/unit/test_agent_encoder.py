@@ -10,7 +10,9 @@ from agent.encoder import DIM, MiniLmEncoder, erf, packaged_folder
 from agent.linear_router import BUCKETS, LinearRouter
 from twin.errors import InvalidInput, MissingExtra
 
-needs_weights = pytest.mark.skipif(packaged_folder() is None, reason="the sentence encoder is not installed: `twin setup`")
+needs_weights = pytest.mark.skipif(
+    packaged_folder() is None, reason="the sentence encoder is not installed: `twin setup`"
+)
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,10 @@
 """What is negated, imagined, asked or told is never carried out."""
 
+import numpy as np
 import pytest
 
 from agent.corpus import Maker, frames
 from agent.guard import has_verb, verdict
-
-import numpy as np
 
 
 @pytest.mark.parametrize(

@@ -19,10 +19,10 @@ from twin.telemetry import PmReport
 from twin.testing import MemoryTelemetryStore
 from twin_app.access import SCOPES, Caller, Role, local_caller
 from twin_app.change_desk import ChangeDesk
+from twin_app.inventory import LiveInventory
 from twin_app.journal import SqliteJournal
 from twin_app.scenarios import ScenarioSpec, build_scenario
 from twin_app.settings import ApprovalSettings, GrpcSettings
-from twin_app.world import World
 
 SCENARIO = build_scenario(ScenarioSpec(num_ues=20))
 LOCAL = local_caller()
@@ -70,11 +70,11 @@ class Bench:
         self.journal = SqliteJournal(self.folder / "journal.sqlite")
         await self.journal.open()
         civil = CivilTime(epoch=datetime(2026, 1, 1, tzinfo=UTC), timezone="UTC")
-        self.world = World(scenario=SCENARIO, scene_id="city", civil=civil, journal=self.journal)
-        await self.world.restore()
-        self.store = MemoryTelemetryStore(self.world.topology)
+        self.inventory = LiveInventory(scenario=SCENARIO, scene_id="city", civil=civil, journal=self.journal)
+        await self.inventory.restore()
+        self.store = MemoryTelemetryStore(self.inventory.topology)
         self.desk = ChangeDesk(
-            world=self.world,
+            inventory=self.inventory,
             journal=self.journal,
             link=self.scene,
             store=self.store,
@@ -87,7 +87,7 @@ class Bench:
         info = SceneInfo(
             scene_id="city", session_id="s", engine="test", engine_version="1", provides=frozenset({"KPI"}), epoch=1
         )
-        self.world.scene_came(info)
+        self.inventory.scene_came(info)
         self._clock = asyncio.create_task(self._tick())
         return self
 
@@ -103,7 +103,7 @@ class Bench:
         assert entity_ids
 
     async def _tick(self) -> None:
-        cells = self.world.topology.of_kind(Kind.CELL)
+        cells = self.inventory.topology.of_kind(Kind.CELL)
         counters = tuple(k.name for k in kpis_of(Kind.CELL))
         while True:
             self._seq += 1
@@ -120,7 +120,7 @@ class Bench:
             )
             await self.store.append_pm([report])
             self.store.put_pm(report)
-            self.world.note_time(float(self._seq))
+            self.inventory.note_time(float(self._seq))
             await asyncio.sleep(0.02)
 
     async def propose(self, value: float = 30.0, **more: str) -> Change:
@@ -134,7 +134,7 @@ class Bench:
         return change
 
     def tilt(self) -> object:
-        return self.world.topology.get(CELL).attributes["digitalTilt"]
+        return self.inventory.topology.get(CELL).attributes["digitalTilt"]
 
 
 @pytest.fixture

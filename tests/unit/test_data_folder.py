@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from twin.errors import CorruptStore, FolderLocked, FolderMismatch, StoreUnavailable
-from twin_app.data_folder import DataFolder, RunInfo, World, running, write_atomically
+from twin_app.data_folder import CityRecord, DataFolder, RunInfo, running, write_atomically
 
 NOW = datetime(2026, 11, 7, 14, 30, tzinfo=UTC)
 
 
-def _world(folder: DataFolder, digest: str = "a" * 64) -> tuple[World, bool]:
-    return folder.world(digest=digest, name="Lakeside", scene_id="city", timezone="Europe/Berlin", now=NOW)
+def _world(folder: DataFolder, digest: str = "a" * 64) -> tuple[CityRecord, bool]:
+    return folder.city_record(digest=digest, name="Lakeside", scene_id="city", timezone="Europe/Berlin", now=NOW)
 
 
 @pytest.fixture
@@ -50,15 +50,15 @@ def test_another_city_is_refused_with_the_way_out(folder: DataFolder) -> None:
 
 
 def test_a_folder_of_a_newer_version_is_refused(folder: DataFolder) -> None:
-    (folder.path / "world.json").write_text('{"format": 99}')
+    (folder.path / "city.json").write_text('{"format": 99}')
     with pytest.raises(FolderMismatch, match="`99`"):
         _world(folder)
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"format": 1}', '{"digest": 1, "name": 2}'])
-def test_a_broken_world_names_the_file(folder: DataFolder, content: str) -> None:
-    (folder.path / "world.json").write_text(content)
-    with pytest.raises(CorruptStore, match=r"world\.json"):
+def test_a_broken_city_record_names_the_file(folder: DataFolder, content: str) -> None:
+    (folder.path / "city.json").write_text(content)
+    with pytest.raises(CorruptStore, match=r"city\.json"):
         _world(folder)
 
 

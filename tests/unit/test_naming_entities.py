@@ -86,7 +86,8 @@ def test_the_nearest_cell_needs_a_position() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "candidate"), [("cell 99-1", "cell-9-1"), ("cell 7", "cell-7-1"), ("site 99", "site-9"), ("7-9", "cell-7-1")]
+    ("said", "candidate"),
+    [("cell 99-1", "cell-9-1"), ("cell 7", "cell-7-1"), ("site 99", "site-9"), ("7-9", "cell-7-1")],
 )
 def test_what_does_not_exist_comes_back_with_the_nearest_names(said: str, candidate: str) -> None:
     (unknown,) = read(f"load of {said}").of(UnknownMention)
@@ -149,7 +150,9 @@ def test_linking_stays_under_five_milliseconds_with_2500_entities() -> None:
         for n in range(2_500 - len(rows))
     ]
     index = NameIndex(Topology(rows, revision=2))
-    sentence = "compare the load of the second sector of site 7 with cell 99-1 near Central Staton since yesterday evening"
+    sentence = (
+        "compare the load of the second sector of site 7 with cell 99-1 near Central Staton since yesterday evening"
+    )
     link(sentence, index, civil=CIVIL, now_s=NOW_S)
     spent = []
     for _ in range(9):

@@ -1,4 +1,4 @@
-"""The page's routes over real parts: generated city, network, store, journal, world."""
+"""The page's routes over real parts: generated city, network, store, journal, inventory."""
 
 import json
 from collections.abc import AsyncIterator
@@ -20,12 +20,12 @@ from twin.network import Network
 from twin.radio.coverage import SinrMap
 from twin.scenario import Scenario
 from twin_app.api import problems
+from twin_app.inventory import LiveInventory
 from twin_app.journal import SqliteJournal
 from twin_app.page_api import CONTENT_SECURITY_POLICY, STATIC, page_router
 from twin_app.scenarios.build import build_scenario
 from twin_app.scenarios.spec import ScenarioSpec
 from twin_app.store import EmbeddedTelemetryStore
-from twin_app.world import World
 
 CELL = "cell-7-2"
 
@@ -35,7 +35,7 @@ class City:
     """What the composition root would hand over, with a network that this test steps itself."""
 
     scenario: Scenario
-    inventory: World
+    inventory: LiveInventory
     store: EmbeddedTelemetryStore
     network: Network
     rasters: int = 0
@@ -62,10 +62,10 @@ async def city(scenario: Scenario, tmp_path: Path) -> AsyncIterator[City]:
     civil = CivilTime(epoch=datetime(2026, 3, 2, 8, tzinfo=UTC), timezone=scenario.timezone)
     journal = SqliteJournal(tmp_path / "journal.db")
     await journal.open()
-    world = World(scenario=scenario, scene_id="scene-1", civil=civil, journal=journal)
-    store = EmbeddedTelemetryStore(tmp_path / "kpi.duckdb", scene_id="scene-1", topology=lambda: world.topology)
-    network = Network(scenario, world.topology, civil, seed=1)
-    yield City(scenario=scenario, inventory=world, store=store, network=network)
+    inventory = LiveInventory(scenario=scenario, scene_id="scene-1", civil=civil, journal=journal)
+    store = EmbeddedTelemetryStore(tmp_path / "kpi.duckdb", scene_id="scene-1", topology=lambda: inventory.topology)
+    network = Network(scenario, inventory.topology, civil, seed=1)
+    yield City(scenario=scenario, inventory=inventory, store=store, network=network)
     await journal.close()
 
 

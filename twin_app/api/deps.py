@@ -35,7 +35,7 @@ def the_scene(
     request: Request, scene: Annotated[str | None, Query(description="Scene id; the only one by default.")] = None
 ) -> str:
     """Return the scene that a request is about."""
-    only = twin_of(request).world.scene_id
+    only = twin_of(request).inventory.scene_id
     if scene is not None and scene != only:
         raise NotFound(f"there is no scene `{scene}`; scenes: {only}")
     return only

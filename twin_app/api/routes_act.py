@@ -78,7 +78,7 @@ async def changes(
     """Every change with its plan, digest, state and measured effect."""
     twin = twin_of(request)
     page = page_of(await twin.changes.list(limit=10_000), cursor=cursor, limit=limit)
-    page["items"] = [change_to_json(c, twin.world.civil) for c in page["items"]]
+    page["items"] = [change_to_json(c, twin.inventory.civil) for c in page["items"]]
     return page
 
 
@@ -86,7 +86,7 @@ async def changes(
 async def change(request: Request, _: Observer, change_id: str) -> dict[str, Any]:
     """The change as it stands."""
     twin = twin_of(request)
-    return change_to_json(await twin.changes.get(change_id), twin.world.civil)
+    return change_to_json(await twin.changes.get(change_id), twin.inventory.civil)
 
 
 @router.post("/changes", summary="Propose a change", tags=["change"], status_code=201)
@@ -96,7 +96,7 @@ async def propose(
     """Checked against range and policy; nothing is applied before somebody approves."""
     twin = twin_of(request)
     actions = [
-        SetAttribute(entity_id=resolve(a.entity, twin.world.topology).id, attribute=a.attribute, value=a.value)
+        SetAttribute(entity_id=resolve(a.entity, twin.inventory.topology).id, attribute=a.attribute, value=a.value)
         for a in body.actions
     ]
     made = await twin.changes.propose(
@@ -106,7 +106,7 @@ async def propose(
         base_revision=body.base_revision,
         idempotency_key=idempotency_key,
     )
-    return change_to_json(made, twin.world.civil)
+    return change_to_json(made, twin.inventory.civil)
 
 
 @router.post("/changes/{change_id}/approve", summary="Approve what you saw", tags=["change"])
@@ -114,7 +114,7 @@ async def approve(request: Request, caller: Approver, change_id: str, body: Appr
     """409 when the digest differs, is stale or used. The change is carried out at once; watch its state."""
     twin = twin_of(request)
     made = await twin.changes.approve(change_id, caller=caller, digest=body.digest)
-    return change_to_json(made, twin.world.civil)
+    return change_to_json(made, twin.inventory.civil)
 
 
 @router.post("/changes/{change_id}/reject", summary="Reject a proposal", tags=["change"])
@@ -122,7 +122,7 @@ async def reject(request: Request, caller: Approver, change_id: str, body: Rejec
     """The change ends as rejected."""
     twin = twin_of(request)
     made = await twin.changes.reject(change_id, caller=caller, reason=body.reason)
-    return change_to_json(made, twin.world.civil)
+    return change_to_json(made, twin.inventory.civil)
 
 
 @router.post("/changes/{change_id}/undo", summary="Propose the inverse", tags=["change"], status_code=201)
@@ -130,14 +130,14 @@ async def undo(request: Request, caller: Proposer, change_id: str) -> dict[str, 
     """A new change with `undoes`; it needs approval like any other."""
     twin = twin_of(request)
     made = await twin.changes.undo(change_id, proposed_by=caller.name)
-    return change_to_json(made, twin.world.civil)
+    return change_to_json(made, twin.inventory.civil)
 
 
 @router.post("/faults", summary="Inject or clear a fault (instructors)", tags=["faults"], status_code=202)
 async def fault(request: Request, caller: Instructor, _: SceneId, body: FaultBody) -> dict[str, Any]:
     """The label stays with the instructor: agent and detector never see it."""
     twin = twin_of(request)
-    entity = resolve(body.entity, twin.world.topology)
+    entity = resolve(body.entity, twin.inventory.topology)
     return await twin.manage_fault(body.operation, body.fault, entity.id, body.severity, issued_by=caller.name)
 
 

@@ -48,7 +48,7 @@ async def health(request: Request, _: Observer) -> dict[str, Any]:
 async def topology(request: Request, _: Observer, scene: SceneId) -> dict[str, Any]:
     """Sites, cells, slices, transport and neighbour relations at the current revision (no UEs or buildings)."""
     twin = twin_of(request)
-    scenario, now = twin.scenario, twin.world.topology
+    scenario, now = twin.scenario, twin.inventory.topology
     return {
         "scene": scene,
         "name": scenario.name,
@@ -76,7 +76,7 @@ async def entities(
     limit: Limit = 100,
 ) -> dict[str, Any]:
     """Every entity with id, name, DN and aliases."""
-    now = twin_of(request).world.topology
+    now = twin_of(request).inventory.topology
     rows = now.entities if kind is None else now.of_kind(kind)
     page = page_of(rows, cursor=cursor, limit=limit)
     page["items"] = [entity_json(row) for row in page["items"]]
@@ -86,7 +86,7 @@ async def entities(
 @router.get("/entities/{name}", summary="One entity, by id, DN or alias", tags=["inventory"])
 async def entity(request: Request, _: Observer, __: SceneId, name: str) -> dict[str, Any]:
     """The entity with its configured attributes."""
-    return entity_json(resolve(name, twin_of(request).world.topology))
+    return entity_json(resolve(name, twin_of(request).inventory.topology))
 
 
 @router.get("/kpis", summary="One KPI of one entity over time", tags=["watch"])
@@ -104,9 +104,9 @@ async def kpis(
 ) -> dict[str, Any]:
     """At most 5,000 points; `null` is missing, `gaps` are times without any report."""
     twin = twin_of(request)
-    civil, now_s = twin.world.civil, twin.world.now_s
+    civil, now_s = twin.inventory.civil, twin.inventory.now_s
     row = kpi_row(kpi)
-    found = resolve(entity, twin.world.topology)
+    found = resolve(entity, twin.inventory.topology)
     if found.kind not in row.kinds:
         raise InvalidInput(
             f"a {found.kind.value} has no `{kpi}`; it belongs to {', '.join(k.value for k in row.kinds)}"
@@ -141,10 +141,10 @@ async def alarms(
 ) -> dict[str, Any]:
     """Alarms in the X.733 form with the measurements behind them."""
     twin = twin_of(request)
-    entity_id = None if entity is None else resolve(entity, twin.world.topology).id
+    entity_id = None if entity is None else resolve(entity, twin.inventory.topology).id
     rows = await twin.alarms.list(entity_id=entity_id, include_cleared=not active)
     page = page_of(rows, cursor=cursor, limit=limit)
-    page["items"] = [alarm_to_json(row, twin.world.civil) for row in page["items"]]
+    page["items"] = [alarm_to_json(row, twin.inventory.civil) for row in page["items"]]
     return page
 
 

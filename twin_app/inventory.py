@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from twin.scenario import Scenario
 
 
-class World:
+class LiveInventory:
     """What exists and what time it is.
 
     Attributes:
