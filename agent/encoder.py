@@ -67,8 +67,9 @@ def erf(x: NDArray[np.float32]) -> NDArray[np.float32]:
             + t * (np.float32(1.421413741) + t * (np.float32(-1.453152027) + t * np.float32(1.061405429)))
         )
     )
-    size = np.float32(1.0) - poly * np.exp(-size * size)
-    return np.copysign(size, x).astype(np.float32, copy=False)
+    falling: NDArray[np.float32] = np.exp(-size * size).astype(np.float32, copy=False)
+    grown: NDArray[np.float32] = (1.0 - poly * falling).astype(np.float32, copy=False)
+    return np.where(x < 0, -grown, grown)
 
 
 def _gelu(x: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -165,7 +166,7 @@ class MiniLmEncoder:
         # [batch * length, 1152] -> three of [batch, heads, length, head_dim]
         qkv = (x @ weight + bias).reshape(batch, length, 3, _HEADS, _HEAD_DIM).transpose(2, 0, 3, 1, 4)
         scores = qkv[0] @ qkv[1].swapaxes(-1, -2) * np.float32(_HEAD_DIM**-0.5)
-        scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
+        scores = np.asarray(np.exp(scores - scores.max(axis=-1, keepdims=True)), dtype=np.float32)
         scores /= scores.sum(axis=-1, keepdims=True)
         mixed = (scores @ qkv[2]).transpose(0, 2, 1, 3).reshape(batch * length, DIM)
         mixed = mixed @ w[part + "attention.output.dense.weight"].T + w[part + "attention.output.dense.bias"]
@@ -173,5 +174,5 @@ class MiniLmEncoder:
             x + mixed, w[part + "attention.output.LayerNorm.weight"], w[part + "attention.output.LayerNorm.bias"]
         )
         wide = _gelu(x @ w[part + "intermediate.dense.weight"].T + w[part + "intermediate.dense.bias"])
-        narrow = wide @ w[part + "output.dense.weight"].T + w[part + "output.dense.bias"]
+        narrow: NDArray[np.float32] = wide @ w[part + "output.dense.weight"].T + w[part + "output.dense.bias"]
         return _layer_norm(x + narrow, w[part + "output.LayerNorm.weight"], w[part + "output.LayerNorm.bias"])

@@ -153,7 +153,7 @@ async def agent_world(*, planner: str = "auto", sick: bool = True) -> AsyncItera
             evidence=(AlarmEvidence(kpi="vsData6gMeanSsRsrp", value=-96.3, expected=-84.3, unit="dBm", score=9.0),),
         )
     changes = ChangeDesk(
-        world=world,
+        inventory=world,
         journal=journal,
         link=ObedientScene(),
         store=store,

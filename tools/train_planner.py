@@ -131,9 +131,8 @@ def thresholds(
 ) -> tuple[float, float, float]:
     """Return (answer above, propose above, ask above) from a split.
 
-    Of the answers at most 5 % come from the wrong tool, of the proposals that pass guard and linking (`allowed`) at most
-    1 %;
-    below the last, most are wrong.
+    Of the answers at most 5 % come from the wrong tool, of the proposals that pass guard and linking (`allowed`) at
+    most 3 %; below the last, most are wrong.
     """
     best, guess = probabilities.max(axis=1), probabilities.argmax(axis=1)
     wrong = guess != y
@@ -144,7 +143,7 @@ def thresholds(
         fitting = (float(t) for t in steps if (rows & (best >= t)).any() and wrong[rows & (best >= t)].mean() <= share)
         return next(fitting, 0.98)
 
-    answer, propose = lowest(~control, 0.05), lowest(control & allowed, 0.01)
+    answer, propose = lowest(~control, 0.05), lowest(control & allowed, 0.03)
     ask = next(
         (float(t) for t in np.arange(0.15, answer, 0.01) if (~wrong[np.abs(best - t) < 0.05]).mean() >= 0.4), 0.2
     )
@@ -202,7 +201,7 @@ def train(name: str, encoder: TextEncoder, examples: list[Example], *, seed: int
         "negative_share": round(float(np.mean([e.label in NEGATIVE for e in examples])), 4),
         "phrases_sha256": hashlib.sha256(PHRASES.read_bytes()).hexdigest(),
         "recipe": {key: getattr(recipe, key) for key in recipe.__slots__},
-        "thresholds": "answers at most 5 % wrong, proposals at most 1 % wrong on the validation split",
+        "thresholds": "answers at most 5 % wrong, proposals at most 3 % wrong on the validation split",
         "validation": {
             "n": int(held.sum()),
             "what": "sentences of phrasings that the measured head never saw",

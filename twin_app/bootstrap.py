@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from twin_app.serve import UpOptions
     from twin_app.settings import Settings
 
-SCENE_ID = "city"
+SCENE_ID = "main"
 QUARTER_S = 900
 """The scenario epoch is a quarter of an hour, so that archive periods end on the quarter."""
 

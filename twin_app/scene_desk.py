@@ -14,7 +14,7 @@ import structlog
 
 from twin.alarms import Severity
 from twin.commands import Command, CommandStage, SetAttributes
-from twin.errors import TwinError
+from twin.errors import Conflict, TwinError
 from twin.ids import uuid7
 from twin.ports import SceneStart
 
@@ -101,7 +101,13 @@ class SceneDesk:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def scene_connecting(self, info: SceneInfo) -> SceneStart:
-        """Tell the scene what it must be and where to go on."""
+        """Tell the scene what it must be and where to go on.
+
+        Raises:
+            Conflict: The twin keeps another scene.
+        """
+        if info.scene_id != self._inventory.scene_id:
+            raise Conflict(f"this twin keeps the scene `{self._inventory.scene_id}`, not `{info.scene_id}`")
         self._inventory.scene_came(info)
         self._say("connected", info.scene_id, engine=info.engine, engine_version=info.engine_version)
         return SceneStart(

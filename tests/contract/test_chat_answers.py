@@ -33,7 +33,7 @@ async def ask(world: AgentWorld, *turns: str, conversation: str | None = None, *
     for text in turns:
         question = Question(
             text=text,
-            conversation_id=conversation or f"{turns}",
+            conversation_id=conversation or f"{turns}"[:100],
             context=QuestionContext(**context),  # type: ignore[arg-type]
         )
         answer = await world.agent.ask(question, caller="local:test", scopes=SCOPES)
