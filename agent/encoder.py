@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 
@@ -67,13 +67,15 @@ def erf(x: NDArray[np.float32]) -> NDArray[np.float32]:
             + t * (np.float32(1.421413741) + t * (np.float32(-1.453152027) + t * np.float32(1.061405429)))
         )
     )
-    falling: NDArray[np.float32] = np.exp(-size * size).astype(np.float32, copy=False)
-    grown: NDArray[np.float32] = (1.0 - poly * falling).astype(np.float32, copy=False)
-    return np.where(x < 0, -grown, grown)
+    result = np.copysign(np.float32(1.0) - poly * np.exp(-size * size), x)
+    return result.astype(np.float32, copy=False)
 
 
 def _gelu(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.float32(0.5) * x * (1.0 + erf(x * np.float32(0.7071067811865476)))
+    # numpy's stubs turn the product into float64; all operands are float32 (tested).
+    return cast(
+        "NDArray[np.float32]", x * (erf(x * np.float32(0.7071067811865476)) + np.float32(1.0)) * np.float32(0.5)
+    )
 
 
 def _layer_norm(x: NDArray[np.float32], gain: NDArray[np.float32], shift: NDArray[np.float32]) -> NDArray[np.float32]:

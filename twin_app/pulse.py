@@ -44,6 +44,11 @@ class Pulse:
             while self._marks[0][0] < wall - SPEED_WINDOW_S:
                 self._marks.popleft()
 
+    def forget(self) -> None:
+        """Start measuring anew: building and loading are over."""
+        self.lags_s.clear()
+        self._marks.clear()
+
     def lag_ms(self, share: float) -> float:
         """Return a percentile of the lag in milliseconds (`share` 0.5 = median)."""
         if not self.lags_s:

@@ -33,6 +33,9 @@ QUESTIONS = ("Which alarms are active?", "What is the load of {cell}?", "Tilt {c
 EXAMPLE_CELL = "cell-7-2"
 
 READY_TIMEOUT_S = 600.0
+SWITCH_S = 0.001
+"""The event loop waits at most this long for a worker thread to let go of the interpreter (Python's default: 5 ms)."""
+
 DRAIN_S = 1.0
 """How long open answers may go on when the twin ends."""
 
@@ -63,6 +66,7 @@ def run_up(options: UpOptions) -> int:
 
     settings = _settings(options)
     configure(settings.log_level)
+    sys.setswitchinterval(SWITCH_S)
     return asyncio.run(_serve(options, settings))
 
 
@@ -120,6 +124,7 @@ async def _serve(options: UpOptions, settings: Settings) -> int:
             await _end(twin, server, serving)
             raise
     if ready:
+        twin.pulse.forget()
         print(f"ready {url}", flush=True)
         _greet(url, twin)
         if options.open_page:

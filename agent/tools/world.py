@@ -142,7 +142,8 @@ async def network_overview(context: ToolContext, args: NoArguments) -> Finding:
         parts.append(f"{number} {label} {mark}")
     active = context.alarms.active()
     mark = ledger.add("alarms", kpi="active alarms", value=float(len(active)), at_s=now_s)
-    text = f"The network has {', '.join(parts)}. {len(active)} alarms are active {mark}"
+    standing = "1 alarm is active" if len(active) == 1 else f"{len(active)} alarms are active"
+    text = f"The network has {', '.join(parts)}. {standing} {mark}"
     if active:
         worst = active[0]
         problem = ledger.add(
