@@ -6,6 +6,7 @@ the message cannot be meant. Works on the shadow messages of :mod:`bridge.codec`
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Literal, assert_never
 
 import numpy as np
@@ -41,6 +42,9 @@ PROVISIONS: dict[session_pb2.Provision.ValueType, str] = {
     session_pb2.PROVISION_KPI: "KPI",
     session_pb2.PROVISION_STATE: "STATE",
 }
+MAX_SIM_TIME_S = 1e10
+"""Latest simulated time, some three centuries: past it, calendars and JSON have no word for it."""
+
 _STAGES: dict[command_pb2.CommandStage.ValueType, CommandStage] = {
     command_pb2.COMMAND_STAGE_RECEIVED: CommandStage.RECEIVED,
     command_pb2.COMMAND_STAGE_APPLIED: CommandStage.APPLIED,
@@ -74,8 +78,10 @@ def read_value(message: topology_pb2.AttributeValue) -> AttributeValue:
     match message.WhichOneof("value"):
         case "text":
             return message.text
-        case "number":
+        case "number" if math.isfinite(message.number):
             return message.number
+        case "number":
+            raise ProtocolError(f"an attribute value is `{message.number}`; leave out what is unknown")
         case None:
             raise ProtocolError("an attribute value is neither `number` nor `text`; set one of them")
 
@@ -170,11 +176,11 @@ def read_telemetry(message: figures_pb2.Telemetry, *, scene_id: str = "") -> Tel
     index = codec.get_indices(message, "entity_index")
     position = codec.get_floats(message, "position_m")
     return TelemetryBatch(
-        scene_id=message.scene_id or scene_id,
+        scene_id=_scene_of(message.scene_id, scene_id),
         epoch=message.epoch,
         seq=message.number,
         revision=message.revision,
-        sim_time_s=message.sim_time_s,
+        sim_time_s=read_moment(message.sim_time_s, "sim_time_s"),
         entity_index=index,
         position_m=_matrix(position, index.size, 3, "position_m") if position.size or not index.size else None,
         kpis=tuple(message.kpis),
@@ -205,16 +211,35 @@ def read_pm(message: figures_pb2.PmReport, *, scene_id: str = "") -> PmReport:
         raise ProtocolError("`granularity_period_s` of a PM report is `0`; give the length of the period")
     index = codec.get_indices(message, "entity_index")
     return PmReport(
-        scene_id=message.scene_id or scene_id,
+        scene_id=_scene_of(message.scene_id, scene_id),
         epoch=message.epoch,
         seq=message.number,
         revision=message.revision,
         granularity_period_s=message.granularity_period_s,
-        period_end_sim_time_s=message.period_end_sim_time_s,
+        period_end_sim_time_s=read_moment(message.period_end_sim_time_s, "period_end_sim_time_s"),
         entity_index=index,
         counters=tuple(message.counters),
         values=_matrix(codec.get_floats(message, "values"), index.size, len(message.counters), "values"),
     )
+
+
+def read_moment(sim_time_s: float, field: str) -> float:
+    """Return a simulated time that a calendar can hold.
+
+    Raises:
+        ProtocolError: Not finite, before the scenario epoch, or centuries after it.
+    """
+    if not 0.0 <= sim_time_s <= MAX_SIM_TIME_S:  # NaN fails both
+        raise ProtocolError(
+            f"`{field}` is `{sim_time_s}`; give simulated seconds since the scenario epoch, 0 to {MAX_SIM_TIME_S:g}"
+        )
+    return sim_time_s
+
+
+def _scene_of(named: str, scene_id: str) -> str:
+    if named and scene_id and named != scene_id:
+        raise ProtocolError(f"the figures name the scene `{named[:80]}`, this stream shows `{scene_id}`; leave it out")
+    return named or scene_id
 
 
 def _matrix(flat: NDArray[np.float32], rows: int, columns: int, field: str) -> NDArray[np.float32]:
@@ -358,7 +383,7 @@ def read_result(message: command_pb2.CommandAck) -> CommandResult:
         stage=stage,
         observed=read_attributes(message.observed),
         reason=message.reason,
-        sim_time_s=message.sim_time_s,
+        sim_time_s=read_moment(message.sim_time_s, "sim_time_s"),
         labels=tuple(message.labels),
     )
 

@@ -173,7 +173,7 @@ class Session:
             if request.ack:
                 self.outbox.acknowledged(request.ack)
             if request.sim_time_s:
-                self.sim_time_s = request.sim_time_s
+                self.sim_time_s = mapping.read_moment(request.sim_time_s, "sim_time_s")
             if request.seq:
                 self._receipts.arrived(request.seq)
             body = request.WhichOneof("body")
@@ -192,6 +192,7 @@ class Session:
 
     def _take_lossless(self, request: bridge_pb2.ConnectRequest, body: str | None) -> None:
         if body == "command_ack":  # must not wait behind a long past
+            self._scenes_only("command_ack")
             self._host.command_answered(self, mapping.read_result(request.command_ack))
             self._dealt_with(request.seq)
             return
@@ -270,17 +271,23 @@ class Session:
                     continue
                 case "live_notice":
                     self._scenes_only("live_notice")
-                    self._host.went_live(self, request.live_notice.sim_time_s)
+                    self._host.went_live(self, mapping.read_moment(request.live_notice.sim_time_s, "sim_time_s"))
                 case "observed_configuration":
                     self._scenes_only("observed_configuration")
                     observed = request.observed_configuration
                     self._sink.observed(
-                        self.info.scene_id, mapping.read_attributes(observed.attributes), observed.sim_time_s
+                        self.info.scene_id,
+                        mapping.read_attributes(observed.attributes),
+                        mapping.read_moment(observed.sim_time_s, "sim_time_s"),
                     )
                 case "event":
+                    self._scenes_only("event")
                     event = request.event
                     self._sink.scene_event(
-                        self.info.scene_id, event.name, mapping.read_facts(event.facts), event.sim_time_s
+                        self.info.scene_id,
+                        event.name,
+                        mapping.read_facts(event.facts),
+                        mapping.read_moment(event.sim_time_s, "sim_time_s"),
                     )
                 case "alarm":
                     self._take_alarm(request)
@@ -301,7 +308,8 @@ class Session:
             "specificProblem": alarm.specific_problem,
             "active": float(alarm.active),
         }
-        self._sink.scene_event(self.info.scene_id, "alarm", facts, alarm.cleared_at_s or alarm.raised_at_s)
+        at_s = mapping.read_moment(alarm.cleared_at_s or alarm.raised_at_s, "raised_at_sim_s")
+        self._sink.scene_event(self.info.scene_id, "alarm", facts, at_s)
 
     def _refuse_contributions(self, request: bridge_pb2.ConnectRequest) -> None:
         response = codec.ConnectResponse()

@@ -6,6 +6,7 @@ expiry, deadlines, heartbeats and limits.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -50,12 +51,14 @@ class CivilTime:
             return now_s
         if word.startswith("-") and len(word) > 2 and word[-1] in "smhd":
             try:
-                return now_s - float(word[1:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[word[-1]]
+                moment_s = now_s - float(word[1:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[word[-1]]
             except ValueError:
-                pass
+                moment_s = math.nan
+            if math.isfinite(moment_s):
+                return moment_s
         try:
             return self.sim_time_s(datetime.fromisoformat(word))
-        except ValueError:
+        except (ValueError, OverflowError):  # overflow: year 1 or 9999, pushed over the edge by its offset
             raise InvalidInput(
                 f"`{text}` is not a time; write RFC 3339 or a distance from now such as `-10m`"
             ) from None

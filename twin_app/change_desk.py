@@ -13,7 +13,7 @@ import json
 import math
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import structlog
@@ -21,7 +21,16 @@ import structlog
 from twin.commands import Command, CommandStage, SetAttribute, SetAttributes
 from twin.control import Change, ChangeState, KpiEffect, approve, digest_of, move, plan
 from twin.entities import Kind
-from twin.errors import Conflict, KeyReused, NotFound, PermissionDenied, StaleRevision, TwinError
+from twin.errors import (
+    Conflict,
+    KeyReused,
+    NotFound,
+    PermissionDenied,
+    StaleRevision,
+    StoreUnavailable,
+    TwinError,
+    Unavailable,
+)
 from twin.ids import uuid7
 from twin.kpi import kpi
 from twin_app.change_json import change_from_fact, change_to_fact
@@ -40,13 +49,20 @@ EFFECT_KPIS = ("DRB.UEThpDl", "RRU.PrbTotDl", "vsData6gMeanSsRsrp", "vsData6gMea
 GUARD_KPI = "DRB.UEThpDl"
 """Falls by more than the guard share around the change: taken back."""
 
-BEFORE_S = 60.0
+BEFORE_S = 30.0
 """How long before the change its effect is compared with."""
 
 SETTLE_S = 2.0
 """Simulated seconds after applying that belong to neither side."""
 
 MAX_NEIGHBOURS = 6
+
+RETRY_S = 1.0
+"""How long to wait before a full disk is tried again."""
+
+UNDER_WAY = frozenset({ChangeState.APPROVED, ChangeState.APPLYING, ChangeState.VERIFYING})
+
+T = TypeVar("T")
 
 _log = structlog.get_logger("twin_app.change_desk")
 
@@ -137,10 +153,9 @@ class ChangeDesk:
                     f"base_revision `{base_revision}` is not the current `{topology.revision}`; read the topology again"
                 )
             planned = plan(actions, topology=topology)
-            self._number += 1
             now = time.time()
             change = Change(
-                id=f"change-{self._number}",
+                id=f"change-{self._number + 1}",
                 state=ChangeState.PROPOSED,
                 reason=reason,
                 actions=planned,
@@ -153,13 +168,15 @@ class ChangeDesk:
                 undoes=undoes or "",
                 question_id=question_id or "",
             )
-            if idempotency_key is None:
-                await self._record(change)
-            else:
-                key = f"{proposed_by}\n{idempotency_key}"
-                await self._record(change, idempotency_key=key, body_hash=body_hash)
+            key = f"{proposed_by}\n{idempotency_key}"
+            named = {} if idempotency_key is None else {"idempotency_key": key, "body_hash": body_hash}
+            validated = move(change, ChangeState.VALIDATED)
+            # One commit: a proposal that is journaled but never validated could not be approved for ever.
+            await self._record(change, validated, **named)
+            self._number += 1
+            if named:
                 self._keys[key] = _Key(body_hash=body_hash, change_id=change.id)
-            return await self._record(move(change, ChangeState.VALIDATED))
+            return validated
 
     async def undo(self, change_id: str | None, *, proposed_by: str, question_id: str | None = None) -> Change:
         """Propose the inverse of a committed change (None = the last one not yet undone)."""
@@ -189,12 +206,15 @@ class ChangeDesk:
 
     async def list(self, *, limit: int = 100) -> tuple[Change, ...]:
         """Return changes, newest first."""
-        await self._expire()
+        await self._expire_quietly()
         return tuple(sorted(self._changes.values(), key=_number_of, reverse=True)[:limit])
 
     async def get(self, change_id: str) -> Change:
         """Return one change."""
-        await self._expire()
+        await self._expire_quietly()
+        return self._find(change_id)
+
+    def _find(self, change_id: str) -> Change:
         try:
             return self._changes[change_id]
         except KeyError:
@@ -205,15 +225,16 @@ class ChangeDesk:
     async def approve(self, change_id: str, *, caller: Caller, digest: str | None) -> Change:
         """Approve what the caller saw and carry it out in the background."""
         async with self._deciding:
-            change = await self.get(change_id)
+            await self._expire()
+            change = self._find(change_id)
             if digest is None and not caller.local:
                 raise PermissionDenied("send the `digest` of the change that you approve")
             if change.proposed_by == caller.name and not (caller.local and self._approval.self):
                 raise PermissionDenied(f"`{caller.name}` proposed `{change_id}`; somebody else must approve it")
             busy = next(
-                (c for c in self._changes.values() if c.state in {ChangeState.APPLYING, ChangeState.VERIFYING}), None
+                (c for c in self._changes.values() if c.state in UNDER_WAY and _touches(c) & _touches(change)), None
             )
-            if busy is not None and _touches(busy) & _touches(change):
+            if busy is not None and busy.id != change.id:
                 raise Conflict(
                     f"`{busy.id}` is still {busy.state.value} on the same attribute; approve again when it is done"
                 )
@@ -234,7 +255,8 @@ class ChangeDesk:
     async def reject(self, change_id: str, *, caller: Caller, reason: str) -> Change:
         """Reject a proposal."""
         async with self._deciding:
-            change = await self.get(change_id)
+            await self._expire()
+            change = self._find(change_id)
             return await self._record(
                 move(
                     change, ChangeState.REJECTED, approved_by=caller.name, outcome=reason or "rejected without a reason"
@@ -246,7 +268,7 @@ class ChangeDesk:
     async def _carry(self, change: Change) -> None:
         log = _log.bind(change_id=change.id)
         command_id = uuid7()
-        change = await self._record(move(change, ChangeState.APPLYING, command_id=command_id))
+        change = await self._record_surely(move(change, ChangeState.APPLYING, command_id=command_id))
         wanted = tuple(
             SetAttribute(entity_id=a.entity_id, attribute=a.attribute, value=a.value) for a in change.actions
         )
@@ -257,14 +279,16 @@ class ChangeDesk:
             await self._undo_partly_applied(change, str(error))
             return
         applied_at = self._inventory.now_s
-        await self._inventory.configure(observed, change_id=change.id, why="applied")
-        await self._on_applied(tuple({a.entity_id for a in change.actions}))
-        change = await self._record(move(change, ChangeState.VERIFYING, observed=observed, applied_at_sim_s=applied_at))
+        await _surely(lambda: self._inventory.configure(observed, change_id=change.id, why="applied"))
+        await self._applied(change)
+        change = await self._record_surely(
+            move(change, ChangeState.VERIFYING, observed=observed, applied_at_sim_s=applied_at)
+        )
         effects, breach = await self._verify(change, applied_at)
         if breach:
             await self._roll_back(change, effects, breach)
             return
-        await self._record(
+        await self._record_surely(
             move(
                 change,
                 ChangeState.COMMITTED,
@@ -312,11 +336,11 @@ class ChangeDesk:
             outcome = (
                 f"{why}; the old values could not be confirmed ({error}); they are restored when the scene reconnects"
             )
-            await self._record(
+            await self._record_surely(
                 move(change, ChangeState.FAILED, outcome=outcome, finished_at_sim_s=self._inventory.now_s)
             )
             return
-        await self._record(
+        await self._record_surely(
             move(
                 change,
                 ChangeState.ROLLED_BACK,
@@ -326,14 +350,14 @@ class ChangeDesk:
         )
 
     async def _roll_back(self, change: Change, effects: tuple[KpiEffect, ...], why: str) -> None:
-        await self._inventory.configure(change.inverse, change_id=change.id, why="rolled back")
+        await _surely(lambda: self._inventory.configure(change.inverse, change_id=change.id, why="rolled back"))
         outcome = f"{why}; taken back"
         try:
             await self._push(change, change.inverse, command_id=uuid7())
         except TwinError as error:
             outcome += f", but the scene has not confirmed it yet ({error})"
-        await self._on_applied(tuple({a.entity_id for a in change.actions}))
-        await self._record(
+        await self._applied(change)
+        await self._record_surely(
             move(
                 change,
                 ChangeState.ROLLED_BACK,
@@ -344,7 +368,8 @@ class ChangeDesk:
         )
 
     async def _take_back_after_restart(self, change: Change) -> None:
-        if change.state is ChangeState.VERIFYING:
+        topology = self._inventory.topology
+        if any(topology.get(a.entity_id).attributes[a.attribute] != a.old_value for a in change.actions):
             await self._inventory.configure(change.inverse, change_id=change.id, why="rolled back at start")
         await self._record(
             move(
@@ -413,20 +438,56 @@ class ChangeDesk:
 
     # ---- keeping -----------------------------------------------------------------------------------------
 
-    async def _record(self, change: Change, **key: str) -> Change:
-        """Journal first; `key` (idempotency_key, body_hash) lies in the same row as the proposal it made."""
-        await self._journal.append("change", [{**change_to_fact(change), **key}])
-        self._changes[change.id] = change
-        _log.info("change_moved", change_id=change.id, state=change.state.value)
-        if self._restored:  # before that nobody listens
-            await self._on_change(change)
-        return change
+    async def _record(self, *steps: Change, **key: str) -> Change:
+        """Journal first, all in one commit; `key` (idempotency_key, body_hash) lies in the row of the first."""
+        facts = [change_to_fact(step) for step in steps]
+        await self._journal.append("change", [{**facts[0], **key}, *facts[1:]])
+        for change in steps:
+            self._changes[change.id] = change
+            _log.info("change_moved", change_id=change.id, state=change.state.value)
+            if self._restored:  # before that nobody listens
+                try:
+                    await self._on_change(change)
+                except TwinError as error:  # it is journaled: who did not hear of it must not hold it up
+                    _log.warning("change_not_told", change_id=change.id, error=str(error))
+        return steps[-1]
+
+    async def _record_surely(self, change: Change) -> Change:
+        """Journal a step of what is under way, however long the disk is full: the scene has moved on already."""
+        return await _surely(lambda: self._record(change))
+
+    async def _applied(self, change: Change) -> None:
+        try:
+            await self._on_applied(tuple({a.entity_id for a in change.actions}))
+        except TwinError as error:  # the graph is rebuilt from the journal; the change goes on
+            _log.warning("change_not_shown", change_id=change.id, error=str(error))
+
+    async def _expire_quietly(self) -> None:
+        """Reading works while the journal is away; the expiry is written when it is back."""
+        try:
+            async with self._deciding:
+                await self._expire()
+        except StoreUnavailable as error:
+            _log.warning("expiry_not_journaled", error=str(error))
 
     async def _expire(self) -> None:
         now = time.time()
         for change in list(self._changes.values()):
             if change.state is ChangeState.VALIDATED and now >= change.expires_at_unix_s:
                 await self._record(move(change, ChangeState.EXPIRED, outcome="nobody approved it in time"))
+
+
+async def _surely(write: Callable[[], Awaitable[T]]) -> T:
+    """Write to the journal until it takes it."""
+    failed = False
+    while True:
+        try:
+            return await write()
+        except Unavailable as error:
+            if not failed:
+                _log.error("change_waits_for_journal", error=str(error))
+            failed = True
+            await asyncio.sleep(RETRY_S)
 
 
 def _number_of(change: Change) -> int:

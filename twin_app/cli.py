@@ -7,6 +7,8 @@ has `--json`. Heavy parts are imported by the command that needs them.
 from __future__ import annotations
 
 import json
+import math
+import re
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -108,7 +110,7 @@ def up(
     grpc_port: Annotated[
         int | None, typer.Option("--grpc-port", min=0, max=65535, help="Bridge; 0 = a free one.")
     ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Seed of everything random.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, max=2**63 - 1, help="Seed of everything random.")] = None,
     speed: Annotated[
         float | None, typer.Option("--speed", min=0.0, max=100.0, help="Simulated seconds per second.")
     ] = None,
@@ -146,7 +148,9 @@ def _area(text: str | None) -> tuple[float, float, float, float] | None:
     try:
         east, north, width, height = (float(part) for part in text.split(","))
     except ValueError:
-        raise typer.BadParameter(f"`{text}` is not E,N,W,H in metres, such as -500,-500,1000,1000") from None
+        east = north = width = height = math.nan
+    if not all(map(math.isfinite, (east, north, width, height))) or min(width, height) <= 0:
+        raise typer.BadParameter(f"`{text}` is not E,N,W,H in metres, such as -500,-500,1000,1000")
     return east, north, width, height
 
 
@@ -171,11 +175,16 @@ def ask(
     if as_json:
         _print_json(answer)
     else:
-        _out.print(answer["text"], highlight=False, markup=False)
+        _out.print(_without_marks(answer["text"]), highlight=False, markup=False)
         if answer.get("change_id"):
             _err.print(f"To carry it out: twin approve {answer['change_id']}", highlight=False)
     if answer["status"] in {"failed", "refused"}:
         raise typer.Exit(1)
+
+
+def _without_marks(text: str) -> str:
+    """Leave the evidence marks to --json and the page, where they lead somewhere."""
+    return re.sub(r" ?\[e\d+(\.\d+)?\]", "", text)
 
 
 @app.command()

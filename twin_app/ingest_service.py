@@ -81,6 +81,7 @@ class IngestService:
         self._stored = 0
         self._duplicates = 0
         self._storage_errors = 0
+        self._storage_waiting = 0
         self._detector_errors = 0
         self._lag_s = 0.0
         self._refused = 0
@@ -158,6 +159,7 @@ class IngestService:
             "pm_refused": self._refused,
             "pm_missing_periods": self._reports.missing,
             "storage_errors": self._storage_errors,
+            "storage_waiting": self._storage_waiting,
             "detector_errors": self._detector_errors,
             "queue_depth": self._writing.qsize(),
             "watch_depth": self._watching.qsize(),
@@ -196,11 +198,13 @@ class IngestService:
                 return
             except Unavailable as exc:
                 self._storage_errors += 1
+                self._storage_waiting = len(reports) + self._writing.qsize()
                 if not failed:
                     _log.error("reports_not_stored", waiting=len(reports), error=str(exc))
                 failed = True
                 await asyncio.sleep(RETRY_S)
             else:
+                self._storage_waiting = 0
                 self._stored += new
                 self._duplicates += len(reports) - new
                 return

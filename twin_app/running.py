@@ -81,6 +81,7 @@ class Twin:
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _child: SceneChild | None = None
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    _warm_up: asyncio.Task[None] | None = None
     _side_work: set[asyncio.Task[None]] = field(default_factory=set)
     _faults: dict[tuple[str, str], float] = field(default_factory=dict)
 
@@ -94,8 +95,9 @@ class Twin:
             asyncio.create_task(self.pulse.run(), name="pulse"),
             asyncio.create_task(self._refresh_graph(), name="graph refresh"),
             asyncio.create_task(self._tell_health(), name="health news"),
-            asyncio.create_task(self.agent.warm_up(), name="agent warm-up"),
         ]
+        self._warm_up = asyncio.create_task(self.agent.warm_up(), name="agent warm-up")
+        self._tasks.append(self._warm_up)
         if self.with_scene:
             tell("starting the scene", 0.0)
             self._child = SceneChild(
@@ -140,6 +142,8 @@ class Twin:
     @property
     def ready(self) -> bool:
         """Whether questions can be answered as promised."""
+        if self._warm_up is None or not self._warm_up.done():
+            return False
         if not self.with_scene:
             return True
         return self.scenes.ready.is_set() if self.small else self.inventory.scene is not None
@@ -147,7 +151,9 @@ class Twin:
     @property
     def waiting_for(self) -> str:
         """What stands between now and `ready`, for the progress bar."""
-        return "waiting for the scene" if self.inventory.scene is None else "telling the past"
+        if self.with_scene and self.inventory.scene is None:
+            return "waiting for the scene"
+        return "loading the planner" if self.inventory.live or not self.with_scene else "telling the past"
 
     def alarm_moved(self, alarm: Alarm) -> None:
         """Tell the page and the graph about an alarm; called by the alarm log once it is journaled."""
@@ -191,6 +197,9 @@ class Twin:
             entity_id=entity_id,
             severity=severity,
         )
+        fact = {"operation": operation, "fault": fault, "entity": entity_id, "severity": severity}
+        # Journal first: a fault that the disk refuses must not befall the scene unrecorded.
+        await self.journal.append("fault_asked", [{**fact, "issued_by": issued_by}])
         timeout_s = self.settings.grpc.command_timeout_s
         result = await self.bridge.link.send(
             Command(id=uuid7(), body=body, issued_by=issued_by, deadline_unix_ns=time.time_ns() + int(timeout_s * 1e9)),
@@ -198,7 +207,6 @@ class Twin:
         )
         if result.stage is not CommandStage.APPLIED:
             raise Conflict(f"the scene answered {result.stage.value}: {result.reason}")
-        fact = {"operation": operation, "fault": fault, "entity": entity_id, "severity": severity}
         await self.journal.append("fault", [{**fact, "issued_by": issued_by, "sim_time_s": result.sim_time_s}])
         if operation == "inject":
             self._faults[fault, entity_id] = severity
@@ -238,7 +246,11 @@ class Twin:
                 else f"absent for {inventory.absent_s or 0:.0f} s",
             ),
             "graph": _part(graph["state"], f"{graph['detail']}, {graph['nodes']} nodes"),
-            "store": _part("ok", f"{self.store.counters()['reports_stored']} reports stored"),
+            "store": _part(
+                "degraded" if ingest["storage_waiting"] else "ok",
+                f"{self.store.counters()['reports_stored']} reports stored"
+                + (f", {ingest['storage_waiting']} wait for the disk" if ingest["storage_waiting"] else ""),
+            ),
             "planner": _part("ok" if "MiniLM" in self.agent.planner_name else "degraded", self.agent.planner_name),
         }
         dropped = {

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -16,8 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import uvicorn
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -26,6 +29,8 @@ from twin.errors import InvalidInput, PortInUse, TwinError
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
+    from fastapi import FastAPI
+
     from twin_app.running import Twin
     from twin_app.settings import Settings
 
@@ -33,7 +38,7 @@ QUESTIONS = ("Which alarms are active?", "What is the load of {cell}?", "Tilt {c
 EXAMPLE_CELL = "cell-7-2"
 
 READY_TIMEOUT_S = 600.0
-SWITCH_S = 0.001
+SWITCH_S = 0.0005
 """The event loop waits at most this long for a worker thread to let go of the interpreter (Python's default: 5 ms)."""
 
 DRAIN_S = 1.0
@@ -91,6 +96,8 @@ def _settings(options: UpOptions) -> Settings:
         if options.grpc_port is not None:
             over["grpc"] = base.grpc.model_copy(update={"port": options.grpc_port})
         return base.model_copy(update=over)
+    except SettingsError as exc:  # not even JSON
+        raise InvalidInput(f"a setting is wrong: {exc}; lists are written as JSON") from exc
     except ValidationError as exc:
         faults = "; ".join(f"TWIN_{'__'.join(str(p).upper() for p in e['loc'])}: {e['msg']}" for e in exc.errors())
         raise InvalidInput(f"a setting is wrong: {faults}") from exc
@@ -110,20 +117,22 @@ async def _serve(options: UpOptions, settings: Settings) -> int:
     url = f"http://127.0.0.1:{port}"
     with _progress() as tell:
         twin = await build(options, settings, tell=tell)
+        app = create_app(twin)
         server = uvicorn.Server(
-            uvicorn.Config(
-                create_app(twin), log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1
-            )
+            uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1)
         )
         server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]  # ours are installed above
         serving = asyncio.create_task(_serve_quietly(server, listener), name="http")
         try:
             await twin.start(http_port=port, url=url, tell=tell)
             ready = await _until_ready(twin, asked_to_stop, serving, tell)
+            await _warm_up(app, url)
         except TwinError:
             await _end(twin, server, serving)
             raise
     if ready:
+        gc.collect()
+        gc.freeze()  # what was built stays: the collector need not walk through the city again and again
         twin.pulse.forget()
         print(f"ready {url}", flush=True)
         _greet(url, twin)
@@ -133,6 +142,13 @@ async def _serve(options: UpOptions, settings: Settings) -> int:
         _err.print("ending ...", highlight=False)
     await _end(twin, server, serving)
     return 0
+
+
+async def _warm_up(app: FastAPI, url: str) -> None:
+    """Walk through every router once: FastAPI builds its routes at their first request, some 50 ms on the loop."""
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=url) as client:
+        await client.get("/v1/health")
+        await client.get("/v1/no-such-route")
 
 
 async def _serve_quietly(server: uvicorn.Server, listener: socket.socket) -> None:

@@ -68,7 +68,9 @@ class TokenSettings(_Part):
 
     name: str
     role: Role
-    sha256: str = Field(description="SHA-256 of the token, hexadecimal; the token itself is never stored.")
+    sha256: str = Field(
+        pattern=r"^[0-9a-fA-F]{64}$", description="SHA-256 of the token, hexadecimal; the token itself is never stored."
+    )
 
 
 class AccessSettings(_Part):
@@ -87,8 +89,8 @@ class Settings(BaseSettings):
     )
 
     data_dir: Path | None = Field(default=None, description="Data folder; empty = the platform's user data folder.")
-    seed: int = Field(default=1, description="Seed of the generated city and of everything random.")
-    speed: NonNegativeFloat = Field(default=1.0, description="Simulated seconds per wall second.")
+    seed: int = Field(default=1, ge=0, lt=2**63, description="Seed of the generated city and of everything random.")
+    speed: NonNegativeFloat = Field(default=1.0, le=100, description="Simulated seconds per wall second.")
     past: Literal["0", "24h", "14d"] = Field(default="14d", description="How much past a new world is given.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="warning", description="Least severe log event shown."

@@ -222,3 +222,33 @@ def test_a_value_that_is_neither_number_nor_text_is_refused() -> None:
 
     with pytest.raises(ProtocolError, match="neither"):
         mapping.read_facts(response.event.facts)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_a_value_that_is_no_finite_number_is_refused(number: float) -> None:
+    response = codec.ConnectResponse()
+    response.event.facts["load"].number = number
+
+    with pytest.raises(ProtocolError, match=f"`{number}`"):
+        mapping.read_facts(response.event.facts)
+
+
+@pytest.mark.parametrize("moment", [float("nan"), float("inf"), -1.0, 1e18])
+def test_figures_of_a_moment_that_no_calendar_holds_are_refused(moment: float) -> None:
+    request = codec.ConnectRequest()
+    request.telemetry.sim_time_s = moment
+    with pytest.raises(ProtocolError, match="sim_time_s"):
+        mapping.read_telemetry(request.telemetry)
+
+    request.pm_report.period_end_sim_time_s = moment
+    request.pm_report.granularity_period_s = 1
+    with pytest.raises(ProtocolError, match="period_end_sim_time_s"):
+        mapping.read_pm(request.pm_report)
+
+
+def test_figures_that_name_another_scene_than_their_stream_are_refused() -> None:
+    request = codec.ConnectRequest()
+    request.telemetry.scene_id = "other"
+
+    with pytest.raises(ProtocolError, match="`other`"):
+        mapping.read_telemetry(request.telemetry, scene_id="main")

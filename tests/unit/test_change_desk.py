@@ -1,9 +1,10 @@
 """Changes from proposal to proof, with a scene that obeys, refuses, lies or is away."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,16 @@ from twin.clock import CivilTime
 from twin.commands import Command, CommandResult, CommandStage, SetAttribute, SetAttributes
 from twin.control import Change, ChangeState
 from twin.entities import Kind
-from twin.errors import Conflict, DeadlineExceeded, NotFound, PermissionDenied, SceneUnavailable, TwinError
+from twin.errors import (
+    Conflict,
+    DeadlineExceeded,
+    GraphUnavailable,
+    NotFound,
+    PermissionDenied,
+    SceneUnavailable,
+    StoreUnavailable,
+    TwinError,
+)
 from twin.kpi import kpis_of
 from twin.ports import SceneInfo
 from twin.telemetry import PmReport
@@ -56,6 +66,22 @@ class Scene:
                 return CommandResult(command_id=command.id, stage=CommandStage.APPLIED, observed=command.body.actions)
 
 
+class FillingDisk:
+    """The journal of the bench on a disk that is full while `full` is set."""
+
+    def __init__(self, journal: SqliteJournal) -> None:
+        self._journal = journal
+        self.full = False
+
+    async def append(self, kind: str, facts: Sequence[Mapping[str, Any]]) -> int:
+        if self.full:
+            raise StoreUnavailable("the disk is full")
+        return await self._journal.append(kind, facts)
+
+    async def replay(self, kind: str, *, after: int = 0) -> list[tuple[int, dict[str, Any]]]:
+        return await self._journal.replay(kind, after=after)
+
+
 class Bench:
     """A change desk on a real journal, with simulated time driven by reports."""
 
@@ -63,19 +89,21 @@ class Bench:
         self.folder, self.verify_s = folder, verify_s
         self.scene = Scene()
         self.told: list[Change] = []
+        self.deaf = False
         self.throughput = 1_000.0
         self._seq = 0
 
     async def open(self) -> "Bench":
         self.journal = SqliteJournal(self.folder / "journal.sqlite")
         await self.journal.open()
+        self.disk = FillingDisk(self.journal)
         civil = CivilTime(epoch=datetime(2026, 1, 1, tzinfo=UTC), timezone="UTC")
-        self.inventory = LiveInventory(scenario=SCENARIO, scene_id="city", civil=civil, journal=self.journal)
+        self.inventory = LiveInventory(scenario=SCENARIO, scene_id="city", civil=civil, journal=self.disk)
         await self.inventory.restore()
         self.store = MemoryTelemetryStore(self.inventory.topology)
         self.desk = ChangeDesk(
             inventory=self.inventory,
-            journal=self.journal,
+            journal=self.disk,
             link=self.scene,
             store=self.store,
             approval=ApprovalSettings(verify_s=self.verify_s),
@@ -97,6 +125,8 @@ class Bench:
         await self.journal.close()
 
     async def _tell(self, change: Change) -> None:
+        if self.deaf:
+            raise GraphUnavailable("the graph is being rebuilt")
         self.told.append(change)
 
     async def _applied(self, entity_ids: tuple[str, ...]) -> None:
@@ -266,4 +296,87 @@ async def test_an_expired_proposal_cannot_be_approved(tmp_path: Path) -> None:
 
     with pytest.raises(TwinError, match="expired"):
         await bench.desk.approve(change.id, caller=LOCAL, digest=change.digest)
+    await bench.close()
+
+
+async def test_a_proposal_that_the_disk_refused_can_be_made_again_with_the_same_key(bench: Bench) -> None:
+    bench.disk.full = True
+    with pytest.raises(StoreUnavailable):
+        await bench.propose(idempotency_key="k")
+    assert await bench.desk.list() == ()
+    bench.disk.full = False
+
+    change = await bench.propose(idempotency_key="k")
+
+    assert change.state is ChangeState.VALIDATED
+    assert (await bench.propose(idempotency_key="k")).id == change.id
+
+
+async def test_a_change_under_way_waits_for_the_disk_and_ends(bench: Bench) -> None:
+    change = await bench.propose()
+    await bench.desk.approve(change.id, caller=LOCAL, digest=change.digest)
+    bench.disk.full = True
+    await asyncio.sleep(0.1)
+    assert not (await bench.desk.get(change.id)).final
+    bench.disk.full = False
+
+    assert (await bench.ended(change.id)).state is ChangeState.COMMITTED
+
+
+async def test_an_approval_that_the_disk_refused_changes_nothing(bench: Bench) -> None:
+    change = await bench.propose()
+    bench.disk.full = True
+    with pytest.raises(StoreUnavailable):
+        await bench.desk.approve(change.id, caller=LOCAL, digest=change.digest)
+
+    assert (await bench.desk.get(change.id)).state is ChangeState.VALIDATED
+    assert bench.scene.commands == []
+
+
+async def test_a_change_goes_on_when_the_graph_does_not_take_it(bench: Bench) -> None:
+    bench.deaf = True
+    change = await bench.propose()
+    await bench.desk.approve(change.id, caller=LOCAL, digest=change.digest)
+
+    assert (await bench.ended(change.id)).state is ChangeState.COMMITTED
+
+
+async def test_of_two_changes_of_one_attribute_approved_at_once_only_one_goes_on(bench: Bench) -> None:
+    first, second = await bench.propose(30), await bench.propose(40)
+
+    answers = await asyncio.gather(
+        *(bench.desk.approve(c.id, caller=LOCAL, digest=c.digest) for c in (first, second)), return_exceptions=True
+    )
+
+    assert [isinstance(a, Conflict) for a in answers] == [False, True]
+    await bench.ended(first.id)
+
+
+async def test_a_stop_between_configuration_and_proof_takes_the_configuration_back(tmp_path: Path) -> None:
+    first = await Bench(tmp_path).open()
+    old = first.tilt()
+    first.scene.send = lambda *_, **__: asyncio.sleep(1_000)  # type: ignore[assignment]
+    change = await first.propose()
+    await first.desk.approve(change.id, caller=LOCAL, digest=None)
+    while (await first.desk.get(change.id)).state is not ChangeState.APPLYING:
+        await asyncio.sleep(0.01)
+    wanted = [SetAttribute(entity_id=CELL, attribute="digitalTilt", value=30.0)]
+    await first.inventory.configure(wanted, change_id=change.id, why="applied")
+    await first.close()
+
+    second = await Bench(tmp_path).open()
+
+    assert ((await second.desk.get(change.id)).state, second.tilt()) == (ChangeState.ROLLED_BACK, old)
+    await second.close()
+
+
+async def test_an_expiry_is_journaled_once_however_many_look(tmp_path: Path) -> None:
+    bench = await Bench(tmp_path).open()
+    bench.desk._approval = ApprovalSettings(expires_s=0.01)
+    change = await bench.propose()
+    await asyncio.sleep(0.05)
+
+    await asyncio.gather(*(bench.desk.get(change.id) for _ in range(20)))
+
+    assert [f["state"] for _, f in await bench.journal.replay("change")].count("expired") == 1
     await bench.close()

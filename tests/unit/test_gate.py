@@ -36,7 +36,9 @@ def test_a_rebinding_host_is_refused(client: TestClient, host: str) -> None:
     assert (response.status_code, response.headers["content-type"]) == (403, "application/problem+json")
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "http://127.0.0.1:9999", "null", "http://localhost:8600"])
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "http://127.0.0.1:9999", "null", "http://localhost:8600", "http://[::1"]
+)
 def test_a_foreign_origin_is_refused(client: TestClient, origin: str) -> None:
     assert client.get("/", headers={"Origin": origin}).status_code == 403
 

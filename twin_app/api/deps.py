@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Depends, Query, Request
@@ -41,6 +42,21 @@ def the_scene(
     return only
 
 
+async def sound_text(request: Request) -> None:
+    """Refuse a body with half a surrogate pair: such text can be neither stored nor sent back."""
+    body = await request.body()
+    if b"\\u" not in body:
+        return
+    try:
+        json.dumps(json.loads(body), ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise InvalidInput(
+            "the body holds half a surrogate pair (`\\ud800` to `\\udfff`); send whole characters"
+        ) from None
+    except (ValueError, RecursionError):  # no JSON at all: the route says so
+        return
+
+
 observer = _caller_with(Scope.OBSERVE)
 
 Observer = Annotated[Caller, Depends(observer)]
@@ -59,7 +75,9 @@ def page_of(items: Sequence[Any], *, cursor: str | None, limit: int) -> dict[str
         try:
             start = int(base64.urlsafe_b64decode(cursor.encode()).decode())
         except ValueError:
-            raise InvalidInput(f"cursor `{cursor}` is not one of ours; start without it") from None
+            start = -1
+        if start < 0:
+            raise InvalidInput(f"cursor `{cursor}` is not one of ours; start without it")
     end = start + limit
     after = base64.urlsafe_b64encode(str(end).encode()).decode() if end < len(items) else None
     return {"items": list(items[start:end]), "next_cursor": after}

@@ -75,7 +75,7 @@ class Gate:
         if name not in LOOPBACK:
             return 403, f"Host `{host}` is not a loopback name; open the twin as http://127.0.0.1:<port>", "ForeignHost"
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        if origin is not None and _authority(origin) != host.lower():
             return 403, f"Origin `{origin}` is not this twin; it answers its own page only", "ForeignOrigin"
         if scope["type"] == "http" and scope["method"] in {"POST", "PUT", "PATCH"}:
             kind = headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -89,6 +89,13 @@ class Gate:
 
 class _BodyTooLarge(Exception):
     pass
+
+
+def _authority(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:  # such as `http://[::1`
+        return None
 
 
 def _host_name(host: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, Strict
 
 
 class _Body(BaseModel):
@@ -16,7 +16,7 @@ class ActionBody(_Body):
 
     entity: str = Field(examples=["cell-7-2"], description="Id, DN or alias.")
     attribute: str = Field(examples=["digitalTilt"])
-    value: float | str = Field(examples=[80])
+    value: Annotated[float, Strict()] | str = Field(examples=[80])
 
 
 class ChangeBody(_Body):
@@ -60,6 +60,7 @@ class Problem(BaseModel):
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     code: {"model": Problem, "content": {"application/problem+json": {}}, "description": text}
     for code, text in {
+        400: "The body is no text.",
         401: "A token is needed.",
         403: "Not allowed, or not from here.",
         404: "No such thing.",

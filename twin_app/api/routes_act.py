@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 import structlog
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Depends, Header, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from agent.question import AgentEvent, Question
@@ -16,7 +16,18 @@ from twin.commands import SetAttribute
 from twin.errors import TwinError
 from twin.naming import resolve
 from twin_app.access import Caller
-from twin_app.api.deps import Approver, Cursor, Instructor, Limit, Observer, Proposer, SceneId, page_of, twin_of
+from twin_app.api.deps import (
+    Approver,
+    Cursor,
+    Instructor,
+    Limit,
+    Observer,
+    Proposer,
+    SceneId,
+    page_of,
+    sound_text,
+    twin_of,
+)
 from twin_app.api.models import PROBLEMS, ApproveBody, ChangeBody, FaultBody, RejectBody
 from twin_app.api.problems import status_of
 from twin_app.change_json import change_to_json
@@ -24,7 +35,7 @@ from twin_app.running import Twin
 
 _log = structlog.get_logger("twin_app.api")
 
-router = APIRouter(prefix="/v1", responses=PROBLEMS)
+router = APIRouter(prefix="/v1", responses=PROBLEMS, dependencies=[Depends(sound_text)])
 
 IdempotencyKey = Annotated[
     str | None,
