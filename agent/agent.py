@@ -257,7 +257,7 @@ class Agent:
                     "failed",
                     "I found something but could not prove what I was about to say; please ask again.",
                 )
-            text += self._say_absence(evidence)
+            text += self._say_absence(evidence) + self._say_untold_past(evidence)
         civil, now_s = self._inventory.civil, self._inventory.now_s
         return Answer(
             question_id=question_id,
@@ -285,6 +285,15 @@ class Agent:
         evidence.append(row)
         last = say_time(civil.at(now_s), civil.at(now_s))
         return f" The scene has been away for {number:.0f} {unit} [e0]; the last sample is of {last}."
+
+    def _say_untold_past(self, evidence: list[Evidence]) -> str:
+        """Return a sentence while the scene still tells its past; the share joins the evidence."""
+        percent = float(int(100 * self._inventory.history_progress))
+        if percent >= 100.0 or self._inventory.absent_s is not None:
+            return ""
+        at = self._inventory.civil.rfc3339(self._inventory.now_s)
+        evidence.append(Evidence(id="e0.1", source="inventory", kpi="past told", value=percent, unit="%", at=at))
+        return f" The past is still being told, {percent:.0f}% so far [e0.1]; figures may be missing until it is done."
 
 
 class _Teller:

@@ -137,6 +137,7 @@ async def agent_world(*, planner: str = "auto", sick: bool = True) -> AsyncItera
     """Open the world; `planner` is `auto`, `minilm` or `linear`."""
     journal = MemoryJournal()
     world = LiveInventory(scenario=SCENARIO, scene_id="city", civil=CIVIL, journal=journal)
+    world.history_progress = 1.0
     world.note_time(NOW_S)
     store = MemoryTelemetryStore(world.topology)
     await _fill(store, world)

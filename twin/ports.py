@@ -52,6 +52,11 @@ class Inventory(Protocol):
         """Wall seconds since the scene went away, None while it is connected."""
         ...
 
+    @property
+    def history_progress(self) -> float:
+        """0..1, how much of its past the scene has told."""
+        ...
+
 
 class TelemetryStore(Protocol):
     """Memory of figures: RAM ring for the last hour, a file for the rest."""

@@ -156,6 +156,7 @@ class SceneGone:
         self.scene_id, self.topology = world.world.scene_id, world.world.topology
         self.civil, self.now_s = world.world.civil, world.world.now_s
         self.absent_s: float | None = 600.0
+        self.history_progress = 1.0
 
 
 async def test_without_a_scene_the_answer_says_since_when(world: AgentWorld) -> None:
@@ -172,6 +173,29 @@ async def test_without_a_scene_the_answer_says_since_when(world: AgentWorld) -> 
     await agent.close()
     assert "The scene has been away for 10 min [e0]" in answer.text
     assert answer.as_of == gone.civil.rfc3339(NOW_S)
+    assert ungrounded(answer.text, answer.evidence) == ()
+
+
+class SceneTelling(SceneGone):
+    """The inventory of a twin whose scene is connected and has told a third of its past."""
+
+    def __init__(self, world: AgentWorld) -> None:
+        super().__init__(world)
+        self.absent_s, self.history_progress = None, 0.37
+
+
+async def test_while_the_past_is_being_told_the_answer_says_so(world: AgentWorld) -> None:
+    agent = Agent(
+        inventory=SceneTelling(world),
+        store=world.store,
+        graph=world.graph,
+        alarms=world.alarms,
+        changes=world.changes,
+        planner=load_planner(kind="minilm"),
+    )
+    answer = await agent.ask(Question(text="load of cell 7-1"), caller="local:test", scopes=SCOPES)
+    await agent.close()
+    assert "The past is still being told, 37% so far [e0.1]" in answer.text
     assert ungrounded(answer.text, answer.evidence) == ()
 
 

@@ -49,6 +49,7 @@ class City:
     civil: CivilTime = CivilTime(epoch=datetime(2026, 11, 2, tzinfo=UTC), timezone="UTC")  # noqa: RUF009 - frozen
     now_s: float = 0.0
     absent_s: float | None = None
+    history_progress: float = 1.0
 
 
 def report(end_s: float, *, granularity_s: int, rsrp_dbm: float = -90.0, seq: int = 0) -> PmReport:
