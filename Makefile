@@ -62,9 +62,17 @@ soak: .venv-test/.installed ## Kill and soak suites at their full counts
 test-system: ## Install the Debian packages that some tests need (root; asks first)
 	@sh tools/install_test_system.sh
 
-gen: ## Generate the wire code and the documents that come from code
-	@$(PYTHON) tools/gen_proto.py
+gen: .venv-gen/.installed .venv-test/.installed ## Generate the wire code and the documents that come from code
+	@.venv-gen/bin/python tools/gen_proto.py
 	@$(TBIN)/python tools/gen_docs.py
+	@$(TBIN)/python tools/gen_graph_docs.py
+	@$(TBIN)/python tools/bench_docs.py
+
+.venv-gen/.installed: pyproject.toml
+	@$(PYTHON) -m venv .venv-gen
+	@.venv-gen/bin/python -m pip install --upgrade "pip>=25.1" --quiet
+	@.venv-gen/bin/python -m pip install --group gen
+	@touch $@
 
 bench: .venv-test/.installed ## Run every benchmark quickly
 	@for script in tests/bench/[a-z]*.py; do echo "== $$script"; $(TBIN)/python $$script --quick || exit 1; done
@@ -73,4 +81,4 @@ train: .venv-test/.installed ## Train the planner head again
 	@$(TBIN)/python tools/train_planner.py
 
 clean: ## Remove the virtual environments and caches
-	rm -rf .venv .venv-test .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf .venv .venv-test .venv-gen .pytest_cache .ruff_cache .hypothesis build *.egg-info

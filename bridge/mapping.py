@@ -184,7 +184,7 @@ def read_telemetry(message: figures_pb2.Telemetry, *, scene_id: str = "") -> Tel
         entity_index=index,
         position_m=_matrix(position, index.size, 3, "position_m") if position.size or not index.size else None,
         kpis=tuple(message.kpis),
-        values=_matrix(codec.get_floats(message, "values"), index.size, len(message.kpis), "values"),
+        values=_figures(codec.get_floats(message, "values"), index.size, len(message.kpis)),
     )
 
 
@@ -219,7 +219,7 @@ def read_pm(message: figures_pb2.PmReport, *, scene_id: str = "") -> PmReport:
         period_end_sim_time_s=read_moment(message.period_end_sim_time_s, "period_end_sim_time_s"),
         entity_index=index,
         counters=tuple(message.counters),
-        values=_matrix(codec.get_floats(message, "values"), index.size, len(message.counters), "values"),
+        values=_figures(codec.get_floats(message, "values"), index.size, len(message.counters)),
     )
 
 
@@ -240,6 +240,12 @@ def _scene_of(named: str, scene_id: str) -> str:
     if named and scene_id and named != scene_id:
         raise ProtocolError(f"the figures name the scene `{named[:80]}`, this stream shows `{scene_id}`; leave it out")
     return named or scene_id
+
+
+def _figures(flat: NDArray[np.float32], rows: int, columns: int) -> NDArray[np.float32]:
+    """Return a matrix of figures; infinity measures nothing, so it counts as missing."""
+    values = _matrix(flat, rows, columns, "values")
+    return np.where(np.isinf(values), np.float32(np.nan), values) if np.isinf(values).any() else values
 
 
 def _matrix(flat: NDArray[np.float32], rows: int, columns: int, field: str) -> NDArray[np.float32]:

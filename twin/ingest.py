@@ -47,9 +47,18 @@ class SequenceWatch:
     missing: int = 0
     stale: int = 0
     _last: dict[tuple[int, int], float] = field(default_factory=dict[tuple[int, int], float])
+    _latest_s: dict[int, float] = field(default_factory=dict[int, float])
 
     def telemetry(self, batch: TelemetryBatch) -> bool:
-        """Note a batch; False when something newer was seen."""
+        """Note a batch; False when something newer was seen.
+
+        A scene that goes on after a crash may number from 1 again within its epoch: later figures are newer
+        whatever their number.
+        """
+        latest = self._latest_s.get(batch.epoch)
+        if latest is not None and batch.sim_time_s > latest and batch.seq <= self._last.get((batch.epoch, 0), 0):
+            del self._last[batch.epoch, 0]
+        self._latest_s[batch.epoch] = max(batch.sim_time_s, batch.sim_time_s if latest is None else latest)
         return self._note((batch.epoch, 0), float(batch.seq), 1.0)
 
     def pm(self, report: PmReport) -> bool:

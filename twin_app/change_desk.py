@@ -13,7 +13,7 @@ import json
 import math
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import structlog
@@ -29,11 +29,11 @@ from twin.errors import (
     StaleRevision,
     StoreUnavailable,
     TwinError,
-    Unavailable,
 )
 from twin.ids import uuid7
 from twin.kpi import kpi
 from twin_app.change_json import change_from_fact, change_to_fact
+from twin_app.patience import until_stored
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -57,12 +57,7 @@ SETTLE_S = 2.0
 
 MAX_NEIGHBOURS = 6
 
-RETRY_S = 1.0
-"""How long to wait before a full disk is tried again."""
-
 UNDER_WAY = frozenset({ChangeState.APPROVED, ChangeState.APPLYING, ChangeState.VERIFYING})
-
-T = TypeVar("T")
 
 _log = structlog.get_logger("twin_app.change_desk")
 
@@ -279,7 +274,9 @@ class ChangeDesk:
             await self._undo_partly_applied(change, str(error))
             return
         applied_at = self._inventory.now_s
-        await _surely(lambda: self._inventory.configure(observed, change_id=change.id, why="applied"))
+        await until_stored(
+            lambda: self._inventory.configure(observed, change_id=change.id, why="applied"), what=change.id
+        )
         await self._applied(change)
         change = await self._record_surely(
             move(change, ChangeState.VERIFYING, observed=observed, applied_at_sim_s=applied_at)
@@ -350,7 +347,9 @@ class ChangeDesk:
         )
 
     async def _roll_back(self, change: Change, effects: tuple[KpiEffect, ...], why: str) -> None:
-        await _surely(lambda: self._inventory.configure(change.inverse, change_id=change.id, why="rolled back"))
+        await until_stored(
+            lambda: self._inventory.configure(change.inverse, change_id=change.id, why="rolled back"), what=change.id
+        )
         outcome = f"{why}; taken back"
         try:
             await self._push(change, change.inverse, command_id=uuid7())
@@ -454,7 +453,7 @@ class ChangeDesk:
 
     async def _record_surely(self, change: Change) -> Change:
         """Journal a step of what is under way, however long the disk is full: the scene has moved on already."""
-        return await _surely(lambda: self._record(change))
+        return await until_stored(lambda: self._record(change), what=change.id)
 
     async def _applied(self, change: Change) -> None:
         try:
@@ -475,19 +474,6 @@ class ChangeDesk:
         for change in list(self._changes.values()):
             if change.state is ChangeState.VALIDATED and now >= change.expires_at_unix_s:
                 await self._record(move(change, ChangeState.EXPIRED, outcome="nobody approved it in time"))
-
-
-async def _surely(write: Callable[[], Awaitable[T]]) -> T:
-    """Write to the journal until it takes it."""
-    failed = False
-    while True:
-        try:
-            return await write()
-        except Unavailable as error:
-            if not failed:
-                _log.error("change_waits_for_journal", error=str(error))
-            failed = True
-            await asyncio.sleep(RETRY_S)
 
 
 def _number_of(change: Change) -> int:

@@ -6,6 +6,7 @@ has `--json`. Heavy parts are imported by the command that needs them.
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import re
@@ -16,6 +17,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from twin.errors import TwinError
@@ -57,13 +59,23 @@ def main() -> None:
     try:
         app()
     except NoTwin as error:
-        _err.print(f"[bold red]error[/] {error}", highlight=False)
+        _say_error(str(error))
         sys.exit(3)
     except TwinError as error:
-        _err.print(f"[bold red]error[/] {error}", highlight=False, markup=True)
+        _say_error(str(error))
         sys.exit(1)
     except BrokenPipeError:  # `twin ... | head`
         sys.exit(0)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _say_error("the output cannot be written: the disk is full")
+        sys.exit(1)
+
+
+def _say_error(text: str) -> None:
+    _err.print("[bold red]error[/]", end=" ")
+    _err.print(text, highlight=False, markup=False)  # it quotes what people typed, brackets included
 
 
 def _client(url: str | None, data_dir: Path | None) -> Any:
@@ -84,7 +96,7 @@ def _print_rows(rows: list[dict[str, Any]], columns: dict[str, str], *, nothing:
     for title in columns.values():
         table.add_column(title, overflow="fold")
     for row in rows:
-        table.add_row(*("" if row.get(key) is None else str(row[key]) for key in columns))
+        table.add_row(*("" if row.get(key) is None else escape(str(row[key])) for key in columns))
     _out.print(table)
 
 
@@ -228,15 +240,17 @@ def _wait_for(client: Any, change: dict[str, Any]) -> dict[str, Any]:
 
 def _print_plan(change: dict[str, Any]) -> None:
     _out.print(
-        f"{change['id']} ({change['state']}), proposed by {change['proposed_by']}: {change['reason']}", highlight=False
+        f"{change['id']} ({change['state']}), proposed by {change['proposed_by']}: {change['reason']}",
+        highlight=False,
+        markup=False,
     )
     for action in change["actions"]:
-        _out.print(f"  {action['in_words']}", highlight=False)
+        _out.print(f"  {action['in_words']}", highlight=False, markup=False)
     _out.print(f"  digest {change['digest'][:16]}…, base revision {change['base_revision']}", highlight=False)
 
 
 def _print_outcome(change: dict[str, Any]) -> None:
-    _out.print(f"{change['id']} is {change['state']}. {change['outcome'] or ''}", highlight=False)
+    _out.print(f"{change['id']} is {change['state']}. {change['outcome'] or ''}", highlight=False, markup=False)
     rows = [
         {**e, "before": _short(e["before"]), "after": _short(e["after"])}
         for e in change["effects"]

@@ -6,6 +6,7 @@ running twin), `journal.sqlite`, `telemetry.duckdb`, `detector.npz`.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -96,10 +97,18 @@ class DataFolder:
                 f"another twin (process `{owner}`) uses the data folder `{folder}`; stop it, or name another folder"
                 " with --data-dir"
             )
-        lock_file.seek(0)
-        lock_file.truncate()
-        lock_file.write(f"{os.getpid()}\n")
-        lock_file.flush()
+        try:
+            lock_file.seek(0)
+            lock_file.truncate()
+            lock_file.write(f"{os.getpid()}\n")
+            lock_file.flush()
+        except OSError as exc:
+            with contextlib.suppress(OSError):  # closing tries to write once more
+                lock_file.close()
+            raise StoreUnavailable(
+                f"the data folder `{folder}` cannot be written: {exc.strerror}; free some disk space, or name another"
+                " with --data-dir"
+            ) from exc
         return cls(folder, lock_file)
 
     @property

@@ -19,7 +19,7 @@ from twin_app.settings import Settings
 
 LATER = {
     "neo4j": "knowledge graph on Neo4j",
-    "torch": "training the planner head, real language models",
+    "torch": "real language models",
     "faster_whisper": "speech to text with Whisper",
     "open_clip": "images through CLIP",
 }

@@ -20,6 +20,7 @@ from twin.entities import Kind
 from twin.errors import CorruptStore, InvalidInput, TwinError, Unavailable
 from twin.ingest import LIVE_S, SequenceWatch, Watcher, WatchList
 from twin_app.data_folder import write_atomically
+from twin_app.patience import until_stored
 from twin_app.store.worker import WorkerThread
 
 if TYPE_CHECKING:
@@ -218,7 +219,8 @@ class IngestService:
             try:
                 events = await self._thread.run(lambda r=reports, again=relearn: self._see(r, again))
                 for event in events:
-                    await self._tell(event)
+                    # An alarm that is lost is never raised again, and one whose end is lost stands for ever.
+                    await until_stored(lambda e=event: self._tell(e), what=f"alarm of {event.entity_id}")
             except TwinError as exc:
                 self._detector_errors += 1
                 _log.error("detector_failed", reports=len(reports), error=str(exc))

@@ -17,6 +17,7 @@ from twin.commands import Command, CommandStage, SetAttributes
 from twin.errors import Conflict, TwinError
 from twin.ids import uuid7
 from twin.ports import SceneStart
+from twin_app.patience import until_stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -174,7 +175,8 @@ class SceneDesk:
         self._say(name, scene_id, sim_time_s=sim_time_s, **facts)
 
     async def _note_live(self, scene_id: str, sim_time_s: float) -> None:
-        await self._journal.append("scene", [{"event": "live", "scene_id": scene_id, "sim_time_s": sim_time_s}])
+        fact = {"event": "live", "scene_id": scene_id, "sim_time_s": sim_time_s}
+        await until_stored(lambda: self._journal.append("scene", [fact]), what="scene live")
 
     async def _bring_back(self, scene_id: str, wrong: tuple[SetAttribute, ...]) -> None:
         command = Command(id=uuid7(), body=SetAttributes(actions=wrong), issued_by="twin:desired-state")
@@ -190,20 +192,24 @@ class SceneDesk:
         first = wrong[0]
         if self._alarms.standing(first.entity_id, DRIFT) is None:
             entity = self._inventory.topology.get(first.entity_id)
-            await self._alarms.raise_alarm(
-                entity_id=entity.id,
-                dn=entity.dn,
-                probable_cause=DRIFT,
-                severity=Severity.MAJOR,
-                event_type="processingErrorAlarm",
-                specific_problem=f"configuration drift: {len(wrong)} attributes differ; the scene says: {refusal}",
-                at_s=self._inventory.now_s,
+            await until_stored(
+                lambda: self._alarms.raise_alarm(
+                    entity_id=entity.id,
+                    dn=entity.dn,
+                    probable_cause=DRIFT,
+                    severity=Severity.MAJOR,
+                    event_type="processingErrorAlarm",
+                    specific_problem=f"configuration drift: {len(wrong)} attributes differ; the scene says: {refusal}",
+                    at_s=self._inventory.now_s,
+                ),
+                what="drift alarm",
             )
 
     async def _clear_drift(self, sim_time_s: float) -> None:
         for alarm in self._alarms.active():
             if alarm.probable_cause == DRIFT:
-                await self._alarms.clear(alarm.id, at_s=max(sim_time_s, self._inventory.now_s))
+                at_s = max(sim_time_s, self._inventory.now_s)
+                await until_stored(lambda a=alarm, at_s=at_s: self._alarms.clear(a.id, at_s=at_s), what="drift alarm")
 
     def _say(self, event: str, scene_id: str, **facts: Any) -> None:
         _log.info("scene_news", event_name=event, scene_id=scene_id, **facts)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import logging
 import os
 import signal
 import socket
@@ -15,7 +16,7 @@ import sys
 import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 import uvicorn
@@ -24,10 +25,10 @@ from pydantic_settings import SettingsError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from twin.errors import InvalidInput, PortInUse, TwinError
+from twin.errors import InvalidInput, PortInUse, StartError, TwinError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Coroutine, Generator
 
     from fastapi import FastAPI
 
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 QUESTIONS = ("Which alarms are active?", "What is the load of {cell}?", "Tilt {cell} down by two degrees")
 EXAMPLE_CELL = "cell-7-2"
+
+T = TypeVar("T")
 
 READY_TIMEOUT_S = 600.0
 SWITCH_S = 0.0005
@@ -104,19 +107,23 @@ def _settings(options: UpOptions) -> Settings:
 
 
 async def _serve(options: UpOptions, settings: Settings) -> int:
-    from twin_app.api.app import create_app
-    from twin_app.bootstrap import build
-
     asked_to_stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):  # Windows has no signal handlers on the loop
             loop.add_signal_handler(number, asked_to_stop.set)
+    # After the handlers: these imports take a second, in which people press Ctrl-C, too.
+    from twin_app.api.app import create_app
+    from twin_app.bootstrap import build
+
     listener = _listen(settings.http.port)
     port = int(listener.getsockname()[1])
     url = f"http://127.0.0.1:{port}"
     with _progress() as tell:
-        twin = await build(options, settings, tell=tell)
+        twin = await _unless(asked_to_stop, build(options, settings, tell=tell))
+        if twin is None:
+            listener.close()
+            return 0
         app = create_app(twin)
         server = uvicorn.Server(
             uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1)
@@ -158,6 +165,8 @@ async def _serve_quietly(server: uvicorn.Server, listener: socket.socket) -> Non
 
 async def _end(twin: Twin, server: uvicorn.Server, serving: asyncio.Task[None]) -> None:
     twin.stopping.set()
+    # Requests that do not end by themselves are cut off on purpose; uvicorn would print a traceback for each.
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     server.should_exit = True
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(asyncio.shield(serving), DRAIN_S + 1.0)
@@ -173,8 +182,21 @@ async def _until_ready(
             tell(twin.waiting_for, twin.inventory.history_progress)
             await asyncio.sleep(0.1)
 
-    await asyncio.wait_for(_first_of(watch(), asked_to_stop.wait(), asyncio.shield(serving)), READY_TIMEOUT_S)
+    try:
+        async with asyncio.timeout(READY_TIMEOUT_S):
+            await _first_of(watch(), asked_to_stop.wait(), asyncio.shield(serving))
+    except TimeoutError:
+        raise StartError(
+            f"not ready within `{READY_TIMEOUT_S:g}` s ({twin.waiting_for}); see `{twin.folder.path / 'scene.log'}`"
+        ) from None
     return twin.ready and not asked_to_stop.is_set()
+
+
+async def _unless(asked_to_stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """Return what the work returns, or None when it is asked to stop before that."""
+    task = asyncio.create_task(work)
+    await _first_of(task, asked_to_stop.wait())
+    return None if task.cancelled() else task.result()
 
 
 async def _first_of(*waits: Any) -> None:

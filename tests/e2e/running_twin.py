@@ -61,6 +61,13 @@ class RunningTwin:
         self.url = line.split()[1]
         return self
 
+    def wait_said(self, text: str) -> None:
+        """Wait until it says something on standard error."""
+        end = time.monotonic() + READY_S
+        while not any(text in line for line in self.stderr):
+            assert time.monotonic() < end, f"never said `{text}`: {''.join(self.stderr)}"
+            time.sleep(0.02)
+
     def http(self) -> httpx.Client:
         return httpx.Client(base_url=self.url, timeout=30, trust_env=False)
 

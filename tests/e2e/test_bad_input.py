@@ -23,6 +23,7 @@ def problem(response: httpx.Response) -> tuple[int, str]:
         ({"entity": "cell-7-2", "attribute": "nonsense", "value": 1}, 422, "nonsense"),
         ({"entity": "site-7", "attribute": "digitalTilt", "value": 50}, 422, "site"),
         ({"entity": "cell-7-2", "attribute": "digitalTilt"}, 422, "value"),
+        ({"entity": "cell-7-2", "attribute": "digitalTilt", "value": True}, 422, "value"),
     ],
 )
 def test_a_wrong_action_is_refused_with_its_value(twin: RunningTwin, action: dict, status: int, says: str) -> None:
@@ -49,7 +50,9 @@ def test_a_long_question_below_the_body_limit_is_refused_too(twin: RunningTwin) 
     assert (413, True) == (code, "8" in detail)
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"text"', b'{"text": 5}', b'{"txt": "x"}', b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b'"text"', b'{"text": 5}', rb'{"text": "\ud800"}', b'{"txt": "x"}', b"\xff\xfe"]
+)
 def test_a_body_that_is_no_question_is_422(twin: RunningTwin, body: bytes) -> None:
     with twin.http() as client:
         response = client.post("/v1/ask", content=body, headers={"Content-Type": "application/json"})
@@ -76,6 +79,7 @@ def test_unknown_things_are_404_and_foreign_callers_403(twin: RunningTwin) -> No
         ({"entity": "cell-7-2", "kpi": "RRU.PrbTotDl", "from": "whenever"}, "whenever"),
         ({"entity": "cell-7-2", "kpi": "RRU.PrbTotDl", "from": "now", "to": "-5m"}, "before"),
         ({"entity": "cell-7-2", "kpi": "RRU.PrbTotDl", "granularity": 0}, "granularity"),
+        ({"entity": "cell-7-2", "kpi": "RRU.PrbTotDl", "from": "0001-01-01T00:00:00+14:00"}, "0001"),
         ({"kpi": "RRU.PrbTotDl"}, "entity"),
     ],
 )
@@ -125,8 +129,11 @@ def test_the_command_line_says_errors_in_one_sentence(twin: RunningTwin) -> None
     nothing = twin.cli("approve", "change-999", "--yes")
     usage = twin.cli("kpis")
     nobody = twin.cli("health", "--url", "http://127.0.0.1:9")
+    marked = twin.cli("kpis", "[/red]", "RRU.PrbTotDl")
+    nowhere = twin.cli("up", "--area", "nan,0,100,100")
 
-    assert [1, 1, 2, 3] == [unknown.returncode, nothing.returncode, usage.returncode, nobody.returncode]
-    for done in (unknown, nothing, usage, nobody):
+    everything = (unknown, nothing, usage, nobody, marked, nowhere)
+    assert [1, 1, 2, 3, 1, 2] == [done.returncode for done in everything]
+    for done in everything:
         assert "Traceback" not in done.stderr + done.stdout
     assert "twin up" in nobody.stderr

@@ -42,6 +42,16 @@ def test_it_ends_cleanly_within_five_seconds_and_goes_on_where_it_stopped(start_
     assert "committed" == second.get(f"/v1/changes/{change['id']}")["state"]
 
 
+def test_ctrl_c_while_it_starts_ends_it_cleanly(start_twin: Start) -> None:
+    for step in ("building the city", "telling the past"):
+        twin = start_twin("--past", "14d")
+        twin.wait_said(step)
+        began = time.monotonic()
+        code = twin.stop(signal.SIGINT)
+
+        assert (0, True, False) == (code, time.monotonic() - began < 5, "Traceback" in twin.said), twin.said
+
+
 def test_a_port_in_use_is_said_at_once(start_twin: Start) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -1,5 +1,7 @@
 """Values of the twin survive the wire; what cannot be meant is refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -252,3 +254,13 @@ def test_figures_that_name_another_scene_than_their_stream_are_refused() -> None
 
     with pytest.raises(ProtocolError, match="`other`"):
         mapping.read_telemetry(request.telemetry, scene_id="main")
+
+
+def test_an_infinite_figure_counts_as_missing() -> None:
+    request = codec.ConnectRequest()
+    sent = replace(batch(position_m=None), values=np.array([[np.inf, 1.0], [-np.inf, 2.0]], np.float32))
+    mapping.write_telemetry(request.telemetry, sent)
+
+    read = mapping.read_telemetry(carried(request).telemetry)
+
+    np.testing.assert_array_equal(read.values, [[np.nan, 1.0], [np.nan, 2.0]])

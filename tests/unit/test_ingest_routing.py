@@ -1,5 +1,6 @@
 """One batch in, everyone who must see it: what is routed where, and what is counted."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -66,6 +67,14 @@ def test_an_old_batch_is_stale_and_a_new_epoch_starts_afresh() -> None:
         True,
     ]
     assert (watch.missing, watch.stale) == (0, 1)
+
+
+def test_a_scene_that_goes_on_after_a_crash_may_number_from_one_again() -> None:
+    watch = SequenceWatch()
+    watch.telemetry(batch(900))
+
+    assert [watch.telemetry(replace(batch(seq), sim_time_s=90.0 + seq / 10)) for seq in (1, 2, 4)] == [True] * 3
+    assert (watch.missing, watch.stale) == (1, 0)
 
 
 def test_missing_periods_are_counted_per_granularity() -> None:

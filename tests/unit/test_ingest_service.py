@@ -1,11 +1,12 @@
 """Ingest as it runs: acknowledged after it is durable, alarms journaled, learned state kept over a restart."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from twin.alarms import Severity
 from twin.clock import CivilTime
 from twin.entities import Kind
+from twin.errors import StoreUnavailable
 from twin.telemetry import PmReport, TelemetryBatch
 from twin.testing import MemoryJournal
 from twin.topology import Entity, Topology
@@ -211,6 +213,34 @@ async def test_a_broken_snapshot_is_learned_anew(tmp_path: Path) -> None:
     (tmp_path / "detector.npz").write_bytes(b"broken")
     async with started(tmp_path, journal) as twin:
         assert twin.ingest.counters()["detector_warmup_remaining_s"] == 0
+
+
+class FillingJournal(MemoryJournal):
+    """A journal on a disk that is full while `full` is set."""
+
+    full = False
+
+    async def append(self, kind: str, facts: Sequence[Mapping[str, Any]]) -> int:
+        if self.full:
+            raise StoreUnavailable("the disk is full")
+        return await super().append(kind, facts)
+
+
+async def test_an_alarm_waits_for_a_full_disk_and_is_raised(tmp_path: Path) -> None:
+    journal = FillingJournal()
+    async with started(tmp_path, journal) as twin:
+        await tell(twin.ingest, PAST)
+        twin.ingest.live()
+        await tell(twin.ingest, live(NOW, 300))
+        journal.full = True
+        for one in live(NOW + 300, 60, rsrp_dbm=-105.0):
+            await twin.ingest.pm(one, lambda: None)
+        await asyncio.sleep(0.5)
+        assert twin.alarms.active() == ()
+        journal.full = False
+        await twin.ingest.drain()
+
+        assert [a.entity_id for a in twin.alarms.active()] == ["cell-1-1"]
 
 
 async def test_a_change_of_our_own_raises_no_alarm(tmp_path: Path) -> None:
