@@ -166,6 +166,8 @@ def check(name: str, value: object) -> AttributeValue:
         return str(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise OutOfRange(f"`{name}` is a number in {row.unit}, not `{value}`")
+    if value != round(value):
+        raise OutOfRange(f"`{name}` is a whole number of {row.unit}; `{value:g}` is not")
     if not row.low <= value <= row.high:
         raise OutOfRange(f"`{name}` lies in {row.low:g}..{row.high:g} {row.unit}; `{value:g}` does not")
     native = float(to_native(name, float(value)))

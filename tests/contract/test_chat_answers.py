@@ -159,18 +159,23 @@ class SceneGone:
         self.history_progress = 1.0
 
 
-async def test_without_a_scene_the_answer_says_since_when(world: AgentWorld) -> None:
-    gone = SceneGone(world)
+async def ask_with(inventory: SceneGone, world: AgentWorld, text: str) -> Answer:
     agent = Agent(
-        inventory=gone,
+        inventory=inventory,
         store=world.store,
         graph=world.graph,
         alarms=world.alarms,
         changes=world.changes,
         planner=load_planner(kind="minilm"),
     )
-    answer = await agent.ask(Question(text="load of cell 7-1"), caller="local:test", scopes=SCOPES)
+    answer = await agent.ask(Question(text=text), caller="local:test", scopes=SCOPES)
     await agent.close()
+    return answer
+
+
+async def test_without_a_scene_the_answer_says_since_when(world: AgentWorld) -> None:
+    gone = SceneGone(world)
+    answer = await ask_with(gone, world, "load of cell 7-1")
     assert "The scene has been away for 10 min [e0]" in answer.text
     assert answer.as_of == gone.civil.rfc3339(NOW_S)
     assert ungrounded(answer.text, answer.evidence) == ()
@@ -185,16 +190,7 @@ class SceneTelling(SceneGone):
 
 
 async def test_while_the_past_is_being_told_the_answer_says_so(world: AgentWorld) -> None:
-    agent = Agent(
-        inventory=SceneTelling(world),
-        store=world.store,
-        graph=world.graph,
-        alarms=world.alarms,
-        changes=world.changes,
-        planner=load_planner(kind="minilm"),
-    )
-    answer = await agent.ask(Question(text="load of cell 7-1"), caller="local:test", scopes=SCOPES)
-    await agent.close()
+    answer = await ask_with(SceneTelling(world), world, "load of cell 7-1")
     assert "The past is still being told, 37% so far [e0.1]" in answer.text
     assert ungrounded(answer.text, answer.evidence) == ()
 

@@ -67,6 +67,7 @@ def test_a_plan_notes_what_each_action_replaces() -> None:
         (tilt(200), OutOfRange),
         (tilt("much"), OutOfRange),
         (tilt(float("nan")), OutOfRange),
+        (tilt(63.3), OutOfRange),
         (tilt(80, "site-7"), InvalidInput),
         (tilt(60), InvalidInput),
         (SetAttribute(entity_id="cell-7-2", attribute="colour", value=1), UnknownName),
