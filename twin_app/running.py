@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from twin_app.store.embedded import EmbeddedTelemetryStore
 
 GRAPH_REFRESH_S = 5.0
-"""The engine keeps about 0.1 MB of each update until it is refilled, so figures go there no faster than they are read."""
+"""The engine keeps about 0.1 MB of each update until it is refilled, so figures go there only this often."""
 GRAPH_KPIS = ("DRB.UEThpDl", "RRU.PrbTotDl", "vsData6gMeanSsRsrp", "vsData6gMeanSsSinr", "RRC.ConnMean")
 HEALTH_NEWS_S = 2.0
 

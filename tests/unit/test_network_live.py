@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from twin.attributes import to_managed
 from twin.clock import CivilTime
 from twin.commands import ManageFault, SetAttribute
 from twin.entities import Kind
@@ -178,14 +177,8 @@ def test_nobody_outruns_the_speed_limit(scenario, network):
 
 def test_half_the_power_is_3_db_less_rsrp(scenario, topology):
     one, other = (Network(scenario, topology, CIVIL, seed=5) for _ in range(2))
-    everywhere = [
-        _set(cell.id, "configuredMaxTxPower", to_managed("configuredMaxTxPower", 43.0)) for cell in scenario.cells
-    ]
-    one.apply(everywhere)
-    half = [
-        _set(cell.id, "configuredMaxTxPower", to_managed("configuredMaxTxPower", 43.0) / 2) for cell in scenario.cells
-    ]
-    other.apply(half)
+    one.apply([_set(cell.id, "configuredMaxTxPower", 20_000) for cell in scenario.cells])
+    other.apply([_set(cell.id, "configuredMaxTxPower", 10_000) for cell in scenario.cells])
     difference = other.sinr_map(resolution_m=100.0).rsrp_dbm - one.sinr_map(resolution_m=100.0).rsrp_dbm
     assert difference == pytest.approx(-3.01, abs=0.01)
 
