@@ -39,7 +39,8 @@ _err = Console(stderr=True, soft_wrap=True)
 
 Url = Annotated[str | None, typer.Option("--url", help="Where the twin answers; else TWIN_URL, else the data folder.")]
 DataDir = Annotated[
-    Path | None, typer.Option("--data-dir", help="Data folder; the platform's user data folder by default.")
+    Path | None,
+    typer.Option("--data-dir", envvar="TWIN_DATA_DIR", help="Data folder; the platform's user data folder by default."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 

@@ -257,7 +257,7 @@ def _greet(url: str, twin: Twin) -> None:
     _err.print(f"  data folder         {twin.folder.path}", highlight=False)
     _err.print("Three questions to try:", highlight=False)
     topology = twin.inventory.topology
-    cell = topology.get(EXAMPLE_CELL if EXAMPLE_CELL in topology else twin.scenario.cells[0].id).name
+    cell = topology.get(EXAMPLE_CELL if EXAMPLE_CELL in topology else twin.scenario.cells[0].id).name.lower()
     for question in QUESTIONS:
         _err.print(f'  twin ask "{question.format(cell=cell)}"', highlight=False)
     _err.print("Ctrl-C ends it.\n", highlight=False)
