@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 from agent.registry import Finding, Tool
@@ -88,20 +89,25 @@ async def change_effect(context: ToolContext, args: MaybeChange) -> Finding:
         text += f" Since {say_at(context, change.applied_at_sim_s)}:"
     parts: list[str] = []
     for effect in change.effects:
+        if not math.isfinite(effect.before + effect.after):  # nobody was there to measure
+            continue
         row = kpi(effect.kpi)
         before = context.ledger.add(
             "changes",
             entity=effect.entity_id,
-            kpi=f"{effect.kpi} before {change.id}",
+            kpi=effect.kpi,
             value=effect.before,
             unit=effect.unit,
+            end_s=change.applied_at_sim_s,
         )
         after = context.ledger.add(
             "changes",
             entity=effect.entity_id,
-            kpi=f"{effect.kpi} after {change.id}",
+            kpi=effect.kpi,
             value=effect.after,
             unit=effect.unit,
+            start_s=change.applied_at_sim_s,
+            end_s=change.finished_at_sim_s,
         )
         moved = effect.after - effect.before
         verdict = ""
