@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import sqlite3
 import subprocess
@@ -15,6 +16,8 @@ from twin.errors import CorruptStore, InvalidInput, StoreUnavailable
 from twin.ports import Journal
 from twin.testing import MemoryJournal
 from twin_app.journal import SqliteJournal
+
+KILLS = 50 if os.environ.get("TWIN_TEST_SOAK") == "1" else 5  # a tenth in `make test`
 
 
 @pytest.fixture(params=["sqlite", "memory"])
@@ -128,7 +131,7 @@ asyncio.run(main())
 
 async def test_every_acknowledged_row_survives_kill_minus_nine(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
-    for kill in range(5):
+    for kill in range(KILLS):
         writer = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True)
         assert writer.stdout is not None
         for _ in range(5 + 7 * kill):
