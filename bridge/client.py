@@ -117,7 +117,6 @@ class SceneClient:
             response=False, limit=pm_buffer, limit_bytes=pm_buffer_bytes, sim_time_s=lambda: self._sim_time_s
         )
         self._results: OrderedDict[str, CommandResult] = OrderedDict((r.command_id, r) for r in results)
-        self._obeying: set[str] = set()
         self._orders: asyncio.Queue[bridge_pb2.ConnectResponse] = asyncio.Queue(MOST_ORDERS)
         self._observed: dict[tuple[str, str], SetAttribute] = {}
         self._sim_time_s = 0.0

@@ -109,7 +109,6 @@ class Session:
         self._receipts = Receipts()
         self._inbox: asyncio.Queue[bridge_pb2.ConnectRequest] = asyncio.Queue(settings.lossless_window + 1)
         self._credits_owed = 0
-        self._last_number: tuple[int, int] | None = None
         self._ended = asyncio.Event()
         self._log = structlog.get_logger("bridge").bind(session=info.session_id, scene=info.scene_id)
 

@@ -179,6 +179,13 @@ def check(name: str, value: object) -> AttributeValue:
     return float(value)
 
 
+def same_value(observed: object, wanted: object) -> bool:
+    """Return whether two readings of an attribute (3GPP unit) are the same; its numbers are integers in the NRM."""
+    if isinstance(observed, int | float) and isinstance(wanted, int | float):
+        return math.isclose(observed, wanted, rel_tol=1e-6, abs_tol=0.5)
+    return observed == wanted
+
+
 def describe(name: str, value: AttributeValue) -> str:
     """Return the value in words, for people: ``6 deg``, ``43 dBm``, ``LOCKED``."""
     row = attribute(name)

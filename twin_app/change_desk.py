@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import structlog
 
+from twin.attributes import same_value
 from twin.commands import Command, CommandStage, SetAttribute, SetAttributes
 from twin.control import Change, ChangeState, KpiEffect, approve, digest_of, move, plan
 from twin.entities import Kind
@@ -319,7 +320,7 @@ class ChangeDesk:
         seen = {(o.entity_id, o.attribute): o.value for o in result.observed}
         for action in actions:
             value = seen.get((action.entity_id, action.attribute))
-            if not _same(value, action.value):
+            if not same_value(value, action.value):
                 raise Conflict(
                     f"the scene observes {action.attribute} of {action.entity_id} = `{value}`, not `{action.value}`"
                 )
@@ -482,12 +483,6 @@ def _number_of(change: Change) -> int:
 
 def _touches(change: Change) -> set[tuple[str, str]]:
     return {(a.entity_id, a.attribute) for a in change.actions}
-
-
-def _same(observed: object, wanted: object) -> bool:
-    if isinstance(observed, int | float) and isinstance(wanted, int | float):
-        return math.isclose(observed, wanted, rel_tol=1e-6, abs_tol=0.5)  # NRM attributes are integers
-    return observed == wanted
 
 
 def _hash_of(reason: str, actions: Sequence[SetAttribute], base_revision: int | None, undoes: str | None) -> str:

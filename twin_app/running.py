@@ -157,8 +157,9 @@ class Twin:
         return "loading the planner" if self.inventory.live or not self.with_scene else "telling the past"
 
     def alarm_moved(self, alarm: Alarm) -> None:
-        """Tell the page and the graph about an alarm; called by the alarm log once it is journaled."""
+        """Tell page, observers and graph about an alarm; called by the alarm log once it is journaled."""
         self.news.publish("alarm", alarm_to_json(alarm, self.inventory.civil))
+        self.bridge.publish_alarm(alarm)
         task = asyncio.get_running_loop().create_task(self._alarm_to_graph(alarm))
         self._side_work.add(task)
         task.add_done_callback(self._side_work.discard)
@@ -260,6 +261,7 @@ class Twin:
             "telemetry_missing": int(ingest["telemetry_missing"]),
             "pm_duplicates": int(ingest["pm_duplicates"]),
             "news": self.news.dropped,
+            "questions_refused": self.agent.refused_questions,
         }
         return {
             "status": "ok" if all(p["status"] == "ok" for p in parts.values()) else "degraded",

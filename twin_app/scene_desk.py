@@ -7,12 +7,12 @@ progress of the past are handled here.
 from __future__ import annotations
 
 import asyncio
-import math
 from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
 from twin.alarms import Severity
+from twin.attributes import same_value
 from twin.commands import Command, CommandStage, SetAttributes
 from twin.errors import Conflict, TwinError
 from twin.ids import uuid7
@@ -163,7 +163,7 @@ class SceneDesk:
             wanted
             for wanted in self._inventory.desired()
             if (wanted.entity_id, wanted.attribute) in seen
-            and not _equal(seen[wanted.entity_id, wanted.attribute], wanted.value)
+            and not same_value(seen[wanted.entity_id, wanted.attribute], wanted.value)
         )
         if wrong:
             self._spawn(self._bring_back(scene_id, wrong))
@@ -219,9 +219,3 @@ class SceneDesk:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _equal(seen: object, wanted: object) -> bool:
-    if isinstance(seen, int | float) and isinstance(wanted, int | float):
-        return math.isclose(seen, wanted, rel_tol=1e-6, abs_tol=0.5)
-    return seen == wanted

@@ -128,7 +128,7 @@ async def _serve(options: UpOptions, settings: Settings) -> int:
         server = uvicorn.Server(
             uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1)
         )
-        server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]  # ours are installed above
+        # uvicorn takes the signals while it serves (the only way on Windows): its end or our event, both are waited for
         serving = asyncio.create_task(_serve_quietly(server, listener), name="http")
         try:
             await twin.start(http_port=port, url=url, tell=tell)

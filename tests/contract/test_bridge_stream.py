@@ -5,18 +5,21 @@ import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import grpc.aio
 import numpy as np
 import pytest
 
+from bridge import mapping
 from bridge.client import SceneClient
 from bridge.dispatch import SceneState
 from bridge.server import BridgeServer
 from bridge.stream import BridgeSettings
 from bridge.testing import MemorySink
 from bridge.v1 import bridge_pb2, bridge_pb2_grpc, session_pb2
+from twin.alarms import Alarm, Severity
 from twin.clock import CivilTime
 from twin.commands import (
     Command,
@@ -536,6 +539,28 @@ async def test_an_observer_gets_the_newest_figures_it_asked_for_within_its_credi
             assert observer.telemetry_dropped == 2
             await client.send_pm(report(1))
             assert (await hear(stream, "pm_report")).pm_report.period_end_sim_time_s == 1.0
+
+
+async def test_an_observer_that_asks_for_alarms_gets_them_raised_and_cleared() -> None:
+    raised = Alarm(
+        id="alarm-1",
+        scene_id="main",
+        entity_id="cell-1-1",
+        dn="",
+        probable_cause="performanceDegraded",
+        perceived_severity=Severity.MAJOR,
+        event_type="qualityOfServiceAlarm",
+        specific_problem="it has lost its users",
+        raised_at_s=5.0,
+    )
+    async with serving() as (server, _, url), scene(url) as client:
+        await client.send_live(0.0)
+        raised = replace(raised, scene_id=client.scene_id)
+        async with observing(url, channels=[session_pb2.CHANNEL_ALARMS]) as stream:
+            await hear(stream, "subscribe_reply")
+            for alarm in (raised, replace(raised, cleared_at_s=9.0)):
+                server.publish_alarm(alarm)
+                assert mapping.read_alarm((await hear(stream, "alarm")).alarm) == alarm
 
 
 # --- the port and the unary calls -------------------------------------------------------------------------------
