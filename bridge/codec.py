@@ -16,7 +16,17 @@ import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError, Message
 
-from bridge.v1 import bridge_pb2, command_pb2, figures_pb2, media_pb2, news_pb2, session_pb2, state_pb2, topology_pb2
+from bridge.v1 import (
+    bridge_pb2,
+    command_pb2,
+    figures_pb2,
+    media_pb2,
+    news_pb2,
+    presence_pb2,
+    session_pb2,
+    state_pb2,
+    topology_pb2,
+)
 from twin.errors import ProtocolError
 
 if TYPE_CHECKING:
@@ -26,7 +36,7 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=Message)
 
-_FILES = (session_pb2, figures_pb2, topology_pb2, command_pb2, state_pb2, news_pb2, media_pb2, bridge_pb2)
+_FILES = (session_pb2, figures_pb2, topology_pb2, command_pb2, state_pb2, news_pb2, media_pb2, presence_pb2, bridge_pb2)
 _FIELD = descriptor_pb2.FieldDescriptorProto
 _PACKED = {_FIELD.TYPE_FLOAT, _FIELD.TYPE_FIXED32}
 

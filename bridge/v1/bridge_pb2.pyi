@@ -16,6 +16,7 @@ import bridge.v1.command_pb2
 import bridge.v1.figures_pb2
 import bridge.v1.media_pb2
 import bridge.v1.news_pb2
+import bridge.v1.presence_pb2
 import bridge.v1.session_pb2
 import bridge.v1.state_pb2
 import bridge.v1.topology_pb2
@@ -60,6 +61,7 @@ class ConnectRequest(google.protobuf.message.Message):
     ALARM_FIELD_NUMBER: builtins.int
     CAMERA_FRAME_FIELD_NUMBER: builtins.int
     VOICE_CHUNK_FIELD_NUMBER: builtins.int
+    PRESENCE_FIELD_NUMBER: builtins.int
     seq: builtins.int
     """Number of this message among the lossless ones of this session and direction, from 1 without gaps; it carries
     on across a resumed connection. 0 = not lossless (Telemetry, CameraFrame, VoiceChunk, Heartbeat, flow).
@@ -150,6 +152,10 @@ class ConnectRequest(google.protobuf.message.Message):
     def voice_chunk(self) -> bridge.v1.media_pb2.VoiceChunk:
         """Sound from a microphone in the scene."""
 
+    @property
+    def presence(self) -> bridge.v1.presence_pb2.Presence:
+        """Who this is, where it looks and what it has selected; the last one counts."""
+
     def __init__(
         self,
         *,
@@ -177,10 +183,11 @@ class ConnectRequest(google.protobuf.message.Message):
         alarm: bridge.v1.news_pb2.Alarm | None = ...,
         camera_frame: bridge.v1.media_pb2.CameraFrame | None = ...,
         voice_chunk: bridge.v1.media_pb2.VoiceChunk | None = ...,
+        presence: bridge.v1.presence_pb2.Presence | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["alarm", b"alarm", "body", b"body", "camera_frame", b"camera_frame", "command_ack", b"command_ack", "contribute", b"contribute", "credit", b"credit", "event", b"event", "flow_report", b"flow_report", "goodbye", b"goodbye", "heartbeat", b"heartbeat", "heartbeat_reply", b"heartbeat_reply", "hello", b"hello", "live_notice", b"live_notice", "observed_configuration", b"observed_configuration", "pm_report", b"pm_report", "state_chunk", b"state_chunk", "state_request", b"state_request", "subscribe", b"subscribe", "telemetry", b"telemetry", "topology_request", b"topology_request", "voice_chunk", b"voice_chunk"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["ack", b"ack", "alarm", b"alarm", "body", b"body", "camera_frame", b"camera_frame", "command_ack", b"command_ack", "contribute", b"contribute", "credit", b"credit", "event", b"event", "flow_report", b"flow_report", "goodbye", b"goodbye", "heartbeat", b"heartbeat", "heartbeat_reply", b"heartbeat_reply", "hello", b"hello", "live_notice", b"live_notice", "observed_configuration", b"observed_configuration", "pm_report", b"pm_report", "seq", b"seq", "sim_time_s", b"sim_time_s", "state_chunk", b"state_chunk", "state_request", b"state_request", "subscribe", b"subscribe", "telemetry", b"telemetry", "topology_request", b"topology_request", "voice_chunk", b"voice_chunk", "wall_time_unix_ns", b"wall_time_unix_ns"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["body", b"body"]) -> typing.Literal["hello", "subscribe", "credit", "flow_report", "heartbeat", "heartbeat_reply", "goodbye", "telemetry", "pm_report", "live_notice", "observed_configuration", "topology_request", "contribute", "command_ack", "state_chunk", "state_request", "event", "alarm", "camera_frame", "voice_chunk"] | None: ...
+    def HasField(self, field_name: typing.Literal["alarm", b"alarm", "body", b"body", "camera_frame", b"camera_frame", "command_ack", b"command_ack", "contribute", b"contribute", "credit", b"credit", "event", b"event", "flow_report", b"flow_report", "goodbye", b"goodbye", "heartbeat", b"heartbeat", "heartbeat_reply", b"heartbeat_reply", "hello", b"hello", "live_notice", b"live_notice", "observed_configuration", b"observed_configuration", "pm_report", b"pm_report", "presence", b"presence", "state_chunk", b"state_chunk", "state_request", b"state_request", "subscribe", b"subscribe", "telemetry", b"telemetry", "topology_request", b"topology_request", "voice_chunk", b"voice_chunk"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["ack", b"ack", "alarm", b"alarm", "body", b"body", "camera_frame", b"camera_frame", "command_ack", b"command_ack", "contribute", b"contribute", "credit", b"credit", "event", b"event", "flow_report", b"flow_report", "goodbye", b"goodbye", "heartbeat", b"heartbeat", "heartbeat_reply", b"heartbeat_reply", "hello", b"hello", "live_notice", b"live_notice", "observed_configuration", b"observed_configuration", "pm_report", b"pm_report", "presence", b"presence", "seq", b"seq", "sim_time_s", b"sim_time_s", "state_chunk", b"state_chunk", "state_request", b"state_request", "subscribe", b"subscribe", "telemetry", b"telemetry", "topology_request", b"topology_request", "voice_chunk", b"voice_chunk", "wall_time_unix_ns", b"wall_time_unix_ns"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["body", b"body"]) -> typing.Literal["hello", "subscribe", "credit", "flow_report", "heartbeat", "heartbeat_reply", "goodbye", "telemetry", "pm_report", "live_notice", "observed_configuration", "topology_request", "contribute", "command_ack", "state_chunk", "state_request", "event", "alarm", "camera_frame", "voice_chunk", "presence"] | None: ...
 
 global___ConnectRequest = ConnectRequest
 
@@ -217,6 +224,8 @@ class ConnectResponse(google.protobuf.message.Message):
     ALARM_FIELD_NUMBER: builtins.int
     CAMERA_REQUEST_FIELD_NUMBER: builtins.int
     VOICE_CHUNK_FIELD_NUMBER: builtins.int
+    PRESENCE_LIST_FIELD_NUMBER: builtins.int
+    CAMERA_FRAME_FIELD_NUMBER: builtins.int
     seq: builtins.int
     """Number among the lossless messages of this session and direction, from 1 without gaps. 0 = not lossless."""
     ack: builtins.int
@@ -317,6 +326,14 @@ class ConnectResponse(google.protobuf.message.Message):
     def voice_chunk(self) -> bridge.v1.media_pb2.VoiceChunk:
         """Sound to play in the scene."""
 
+    @property
+    def presence_list(self) -> bridge.v1.presence_pb2.PresenceList:
+        """Who else is here, to clients who subscribed to PRESENCE."""
+
+    @property
+    def camera_frame(self) -> bridge.v1.media_pb2.CameraFrame:
+        """A part of a picture from a camera, to observers who subscribed to CAMERA."""
+
     def __init__(
         self,
         *,
@@ -347,10 +364,12 @@ class ConnectResponse(google.protobuf.message.Message):
         alarm: bridge.v1.news_pb2.Alarm | None = ...,
         camera_request: bridge.v1.media_pb2.CameraRequest | None = ...,
         voice_chunk: bridge.v1.media_pb2.VoiceChunk | None = ...,
+        presence_list: bridge.v1.presence_pb2.PresenceList | None = ...,
+        camera_frame: bridge.v1.media_pb2.CameraFrame | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["alarm", b"alarm", "body", b"body", "camera_request", b"camera_request", "command", b"command", "command_ack", b"command_ack", "contribute_reply", b"contribute_reply", "credit", b"credit", "desired_configuration", b"desired_configuration", "event", b"event", "flow_report", b"flow_report", "heartbeat", b"heartbeat", "heartbeat_reply", b"heartbeat_reply", "live_notice", b"live_notice", "notice", b"notice", "pm_report", b"pm_report", "refusal", b"refusal", "state_chunk", b"state_chunk", "state_request", b"state_request", "subscribe_reply", b"subscribe_reply", "telemetry", b"telemetry", "topology_delta", b"topology_delta", "topology_snapshot", b"topology_snapshot", "voice_chunk", b"voice_chunk", "welcome", b"welcome"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["ack", b"ack", "alarm", b"alarm", "body", b"body", "camera_request", b"camera_request", "command", b"command", "command_ack", b"command_ack", "contribute_reply", b"contribute_reply", "credit", b"credit", "desired_configuration", b"desired_configuration", "event", b"event", "flow_report", b"flow_report", "heartbeat", b"heartbeat", "heartbeat_reply", b"heartbeat_reply", "live_notice", b"live_notice", "notice", b"notice", "pm_report", b"pm_report", "refusal", b"refusal", "seq", b"seq", "sim_time_s", b"sim_time_s", "state_chunk", b"state_chunk", "state_request", b"state_request", "subscribe_reply", b"subscribe_reply", "telemetry", b"telemetry", "topology_delta", b"topology_delta", "topology_snapshot", b"topology_snapshot", "voice_chunk", b"voice_chunk", "wall_time_unix_ns", b"wall_time_unix_ns", "welcome", b"welcome"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["body", b"body"]) -> typing.Literal["welcome", "refusal", "credit", "flow_report", "heartbeat", "heartbeat_reply", "notice", "subscribe_reply", "topology_snapshot", "topology_delta", "desired_configuration", "contribute_reply", "telemetry", "pm_report", "live_notice", "command", "command_ack", "state_request", "state_chunk", "event", "alarm", "camera_request", "voice_chunk"] | None: ...
+    def HasField(self, field_name: typing.Literal["alarm", b"alarm", "body", b"body", "camera_frame", b"camera_frame", "camera_request", b"camera_request", "command", b"command", "command_ack", b"command_ack", "contribute_reply", b"contribute_reply", "credit", b"credit", "desired_configuration", b"desired_configuration", "event", b"event", "flow_report", b"flow_report", "heartbeat", b"heartbeat", "heartbeat_reply", b"heartbeat_reply", "live_notice", b"live_notice", "notice", b"notice", "pm_report", b"pm_report", "presence_list", b"presence_list", "refusal", b"refusal", "state_chunk", b"state_chunk", "state_request", b"state_request", "subscribe_reply", b"subscribe_reply", "telemetry", b"telemetry", "topology_delta", b"topology_delta", "topology_snapshot", b"topology_snapshot", "voice_chunk", b"voice_chunk", "welcome", b"welcome"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["ack", b"ack", "alarm", b"alarm", "body", b"body", "camera_frame", b"camera_frame", "camera_request", b"camera_request", "command", b"command", "command_ack", b"command_ack", "contribute_reply", b"contribute_reply", "credit", b"credit", "desired_configuration", b"desired_configuration", "event", b"event", "flow_report", b"flow_report", "heartbeat", b"heartbeat", "heartbeat_reply", b"heartbeat_reply", "live_notice", b"live_notice", "notice", b"notice", "pm_report", b"pm_report", "presence_list", b"presence_list", "refusal", b"refusal", "seq", b"seq", "sim_time_s", b"sim_time_s", "state_chunk", b"state_chunk", "state_request", b"state_request", "subscribe_reply", b"subscribe_reply", "telemetry", b"telemetry", "topology_delta", b"topology_delta", "topology_snapshot", b"topology_snapshot", "voice_chunk", b"voice_chunk", "wall_time_unix_ns", b"wall_time_unix_ns", "welcome", b"welcome"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["body", b"body"]) -> typing.Literal["welcome", "refusal", "credit", "flow_report", "heartbeat", "heartbeat_reply", "notice", "subscribe_reply", "topology_snapshot", "topology_delta", "desired_configuration", "contribute_reply", "telemetry", "pm_report", "live_notice", "command", "command_ack", "state_request", "state_chunk", "event", "alarm", "camera_request", "voice_chunk", "presence_list", "camera_frame"] | None: ...
 
 global___ConnectResponse = ConnectResponse
 
@@ -406,6 +425,7 @@ class SubmitCommandRequest(google.protobuf.message.Message):
     SCENE_ID_FIELD_NUMBER: builtins.int
     COMMAND_FIELD_NUMBER: builtins.int
     TIMEOUT_S_FIELD_NUMBER: builtins.int
+    SCENE_IDS_FIELD_NUMBER: builtins.int
     scene_id: builtins.str
     """The scene that shall obey. Empty = the only one; an error when there are several."""
     timeout_s: builtins.float
@@ -414,15 +434,20 @@ class SubmitCommandRequest(google.protobuf.message.Message):
     def command(self) -> bridge.v1.command_pb2.Command:
         """The command; its id makes a repetition harmless."""
 
+    @property
+    def scene_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Several scenes that shall obey the same command. Set = `scene_id` is ignored."""
+
     def __init__(
         self,
         *,
         scene_id: builtins.str = ...,
         command: bridge.v1.command_pb2.Command | None = ...,
         timeout_s: builtins.float = ...,
+        scene_ids: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["command", b"command"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["command", b"command", "scene_id", b"scene_id", "timeout_s", b"timeout_s"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["command", b"command", "scene_id", b"scene_id", "scene_ids", b"scene_ids", "timeout_s", b"timeout_s"]) -> None: ...
 
 global___SubmitCommandRequest = SubmitCommandRequest
 
@@ -433,17 +458,25 @@ class SubmitCommandResponse(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     ACK_FIELD_NUMBER: builtins.int
+    SCENE_ACKS_FIELD_NUMBER: builtins.int
     @property
     def ack(self) -> bridge.v1.command_pb2.CommandAck:
-        """The final stage."""
+        """The final stage. Several scenes: APPLIED when every scene applied it, else FAILED with a reason that names those
+        that did not.
+        """
+
+    @property
+    def scene_acks(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[bridge.v1.command_pb2.CommandAck]:
+        """What each scene answered, when several were asked."""
 
     def __init__(
         self,
         *,
         ack: bridge.v1.command_pb2.CommandAck | None = ...,
+        scene_acks: collections.abc.Iterable[bridge.v1.command_pb2.CommandAck] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["ack", b"ack"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["ack", b"ack"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["ack", b"ack", "scene_acks", b"scene_acks"]) -> None: ...
 
 global___SubmitCommandResponse = SubmitCommandResponse
 
@@ -465,19 +498,43 @@ class GetHealthResponse(google.protobuf.message.Message):
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
+    @typing.final
+    class RefusalsEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.int
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.int = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
     SESSIONS_FIELD_NUMBER: builtins.int
     TELEMETRY_DROPPED_FIELD_NUMBER: builtins.int
     UNKNOWN_BODIES_FIELD_NUMBER: builtins.int
     COMMANDS_PENDING_FIELD_NUMBER: builtins.int
+    REFUSALS_FIELD_NUMBER: builtins.int
+    RESUMED_FIELD_NUMBER: builtins.int
     telemetry_dropped: builtins.int
     """Telemetry batches dropped since the bridge started, on all streams, in either direction."""
     unknown_bodies: builtins.int
     """Bodies of kinds that this twin does not know, since the bridge started."""
     commands_pending: builtins.int
     """Commands that wait for a final stage."""
+    resumed: builtins.int
+    """Sessions that were resumed since the bridge started."""
     @property
     def sessions(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___SessionHealth]:
         """One entry per open stream. Empty = nobody is connected."""
+
+    @property
+    def refusals(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.int]:
+        """How many clients were refused or thrown out since the bridge started, by the name of the RefusalCode."""
 
     def __init__(
         self,
@@ -486,8 +543,10 @@ class GetHealthResponse(google.protobuf.message.Message):
         telemetry_dropped: builtins.int = ...,
         unknown_bodies: builtins.int = ...,
         commands_pending: builtins.int = ...,
+        refusals: collections.abc.Mapping[builtins.str, builtins.int] | None = ...,
+        resumed: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["commands_pending", b"commands_pending", "sessions", b"sessions", "telemetry_dropped", b"telemetry_dropped", "unknown_bodies", b"unknown_bodies"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["commands_pending", b"commands_pending", "refusals", b"refusals", "resumed", b"resumed", "sessions", b"sessions", "telemetry_dropped", b"telemetry_dropped", "unknown_bodies", b"unknown_bodies"]) -> None: ...
 
 global___GetHealthResponse = GetHealthResponse
 
@@ -509,6 +568,9 @@ class SessionHealth(google.protobuf.message.Message):
     PM_RECEIVED_FIELD_NUMBER: builtins.int
     INBOX_DEPTH_FIELD_NUMBER: builtins.int
     OUTBOX_DEPTH_FIELD_NUMBER: builtins.int
+    TELEMETRY_AGE_S_FIELD_NUMBER: builtins.int
+    SUSPENDED_FIELD_NUMBER: builtins.int
+    FENCING_NUMBER_FIELD_NUMBER: builtins.int
     session_id: builtins.str
     """Id of the session, as in Welcome."""
     role: bridge.v1.session_pb2.Role.ValueType
@@ -533,6 +595,12 @@ class SessionHealth(google.protobuf.message.Message):
     """Lossless messages that arrived but are not durable yet."""
     outbox_depth: builtins.int
     """Lossless messages that wait to be sent."""
+    telemetry_age_s: builtins.float
+    """How old the telemetry sent last was when it went out. NaN = none sent."""
+    suspended: builtins.bool
+    """Whether the stream broke and the session waits to be resumed."""
+    fencing_number: builtins.int
+    """Number of this ownership of the scene. 0 = no scene."""
     def __init__(
         self,
         *,
@@ -548,7 +616,10 @@ class SessionHealth(google.protobuf.message.Message):
         pm_received: builtins.int = ...,
         inbox_depth: builtins.int = ...,
         outbox_depth: builtins.int = ...,
+        telemetry_age_s: builtins.float = ...,
+        suspended: builtins.bool = ...,
+        fencing_number: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["clock_offset_s", b"clock_offset_s", "connected_s", b"connected_s", "engine", b"engine", "heartbeat_rtt_s", b"heartbeat_rtt_s", "inbox_depth", b"inbox_depth", "outbox_depth", b"outbox_depth", "pm_received", b"pm_received", "role", b"role", "scene_id", b"scene_id", "session_id", b"session_id", "telemetry_dropped", b"telemetry_dropped", "telemetry_received", b"telemetry_received"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["clock_offset_s", b"clock_offset_s", "connected_s", b"connected_s", "engine", b"engine", "fencing_number", b"fencing_number", "heartbeat_rtt_s", b"heartbeat_rtt_s", "inbox_depth", b"inbox_depth", "outbox_depth", b"outbox_depth", "pm_received", b"pm_received", "role", b"role", "scene_id", b"scene_id", "session_id", b"session_id", "suspended", b"suspended", "telemetry_age_s", b"telemetry_age_s", "telemetry_dropped", b"telemetry_dropped", "telemetry_received", b"telemetry_received"]) -> None: ...
 
 global___SessionHealth = SessionHealth

@@ -15,35 +15,35 @@ _sym_db = _symbol_database.Default()
 from bridge.v1 import topology_pb2 as bridge_dot_v1_dot_topology__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x62ridge/v1/command.proto\x12\tbridge.v1\x1a\x18\x62ridge/v1/topology.proto\"\x98\x03\n\x07\x43ommand\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tissued_by\x18\x02 \x01(\t\x12\x18\n\x10\x64\x65\x61\x64line_unix_ns\x18\x03 \x01(\x06\x12\x19\n\x11\x65xpected_revision\x18\x04 \x01(\x04\x12\x0f\n\x07\x64ry_run\x18\x05 \x01(\x08\x12\x11\n\tchange_id\x18\x06 \x01(\t\x12\x32\n\x0eset_attributes\x18\n \x01(\x0b\x32\x18.bridge.v1.SetAttributesH\x00\x12.\n\x0cmanage_fault\x18\x0b \x01(\x0b\x32\x16.bridge.v1.ManageFaultH\x00\x12:\n\x12simulation_control\x18\x0c \x01(\x0b\x32\x1c.bridge.v1.SimulationControlH\x00\x12%\n\x07overlay\x18\r \x01(\x0b\x32\x12.bridge.v1.OverlayH\x00\x12#\n\x06\x63\x61mera\x18\x0e \x01(\x0b\x32\x11.bridge.v1.CameraH\x00\x12!\n\x05spawn\x18\x0f \x01(\x0b\x32\x10.bridge.v1.SpawnH\x00\x42\x06\n\x04\x62ody\"<\n\rSetAttributes\x12+\n\x07\x61\x63tions\x18\x01 \x03(\x0b\x32\x1a.bridge.v1.EntityAttribute\"o\n\x0bManageFault\x12,\n\toperation\x18\x01 \x01(\x0e\x32\x19.bridge.v1.FaultOperation\x12\r\n\x05\x66\x61ult\x18\x02 \x01(\t\x12\x11\n\tentity_id\x18\x03 \x01(\t\x12\x10\n\x08severity\x18\x04 \x01(\x02\"u\n\x11SimulationControl\x12\x31\n\toperation\x18\x01 \x01(\x0e\x32\x1e.bridge.v1.SimulationOperation\x12\r\n\x05speed\x18\x02 \x01(\x01\x12\x0c\n\x04seed\x18\x03 \x01(\x04\x12\x10\n\x08scenario\x18\x04 \x01(\t\"\xb5\x01\n\x07Overlay\x12\x12\n\noverlay_id\x18\x01 \x01(\t\x12.\n\toperation\x18\x02 \x01(\x0e\x32\x1b.bridge.v1.OverlayOperation\x12\x12\n\nentity_ids\x18\x03 \x03(\t\x12\x0c\n\x04text\x18\x04 \x01(\t\x12\x0e\n\x06\x63olour\x18\x05 \x01(\t\x12%\n\x08position\x18\x06 \x01(\x0b\x32\x13.bridge.v1.Position\x12\r\n\x05ttl_s\x18\x07 \x01(\x01\"\x94\x01\n\x06\x43\x61mera\x12\x11\n\tcamera_id\x18\x01 \x01(\t\x12\x11\n\tentity_id\x18\x02 \x01(\t\x12#\n\x06target\x18\x03 \x01(\x0b\x32\x13.bridge.v1.Position\x12\x12\n\ndistance_m\x18\x04 \x01(\x02\x12\x13\n\x0b\x61zimuth_deg\x18\x05 \x01(\x02\x12\x16\n\x0epitch_down_deg\x18\x06 \x01(\x02\"f\n\x05Spawn\x12\x11\n\tarchetype\x18\x01 \x01(\t\x12\x11\n\tentity_id\x18\x02 \x01(\t\x12%\n\x08position\x18\x03 \x01(\x0b\x32\x13.bridge.v1.Position\x12\x10\n\x08rotation\x18\x04 \x03(\x02\"\xbc\x01\n\nCommandAck\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12&\n\x05stage\x18\x02 \x01(\x0e\x32\x17.bridge.v1.CommandStage\x12,\n\x08observed\x18\x03 \x03(\x0b\x32\x1a.bridge.v1.EntityAttribute\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x12\n\nsim_time_s\x18\x05 \x01(\x01\x12\x0e\n\x06labels\x18\x06 \x03(\t\x12\x10\n\x08scene_id\x18\x07 \x01(\t*h\n\x0e\x46\x61ultOperation\x12\x1f\n\x1b\x46\x41ULT_OPERATION_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x46\x41ULT_OPERATION_INJECT\x10\x01\x12\x19\n\x15\x46\x41ULT_OPERATION_CLEAR\x10\x02*\xbc\x01\n\x13SimulationOperation\x12$\n SIMULATION_OPERATION_UNSPECIFIED\x10\x00\x12\x1e\n\x1aSIMULATION_OPERATION_PAUSE\x10\x01\x12\x1f\n\x1bSIMULATION_OPERATION_RESUME\x10\x02\x12\x1e\n\x1aSIMULATION_OPERATION_SPEED\x10\x03\x12\x1e\n\x1aSIMULATION_OPERATION_RESET\x10\x04*n\n\x10OverlayOperation\x12!\n\x1dOVERLAY_OPERATION_UNSPECIFIED\x10\x00\x12\x1a\n\x16OVERLAY_OPERATION_SHOW\x10\x01\x12\x1b\n\x17OVERLAY_OPERATION_CLEAR\x10\x02*\xb5\x01\n\x0c\x43ommandStage\x12\x1d\n\x19\x43OMMAND_STAGE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x43OMMAND_STAGE_RECEIVED\x10\x01\x12\x19\n\x15\x43OMMAND_STAGE_APPLIED\x10\x02\x12\x1a\n\x16\x43OMMAND_STAGE_REJECTED\x10\x03\x12\x19\n\x15\x43OMMAND_STAGE_EXPIRED\x10\x04\x12\x18\n\x14\x43OMMAND_STAGE_FAILED\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x62ridge/v1/command.proto\x12\tbridge.v1\x1a\x18\x62ridge/v1/topology.proto\"\xb0\x03\n\x07\x43ommand\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tissued_by\x18\x02 \x01(\t\x12\x18\n\x10\x64\x65\x61\x64line_unix_ns\x18\x03 \x01(\x06\x12\x19\n\x11\x65xpected_revision\x18\x04 \x01(\x04\x12\x0f\n\x07\x64ry_run\x18\x05 \x01(\x08\x12\x11\n\tchange_id\x18\x06 \x01(\t\x12\x16\n\x0e\x66\x65ncing_number\x18\x07 \x01(\x04\x12\x32\n\x0eset_attributes\x18\n \x01(\x0b\x32\x18.bridge.v1.SetAttributesH\x00\x12.\n\x0cmanage_fault\x18\x0b \x01(\x0b\x32\x16.bridge.v1.ManageFaultH\x00\x12:\n\x12simulation_control\x18\x0c \x01(\x0b\x32\x1c.bridge.v1.SimulationControlH\x00\x12%\n\x07overlay\x18\r \x01(\x0b\x32\x12.bridge.v1.OverlayH\x00\x12#\n\x06\x63\x61mera\x18\x0e \x01(\x0b\x32\x11.bridge.v1.CameraH\x00\x12!\n\x05spawn\x18\x0f \x01(\x0b\x32\x10.bridge.v1.SpawnH\x00\x42\x06\n\x04\x62ody\"<\n\rSetAttributes\x12+\n\x07\x61\x63tions\x18\x01 \x03(\x0b\x32\x1a.bridge.v1.EntityAttribute\"o\n\x0bManageFault\x12,\n\toperation\x18\x01 \x01(\x0e\x32\x19.bridge.v1.FaultOperation\x12\r\n\x05\x66\x61ult\x18\x02 \x01(\t\x12\x11\n\tentity_id\x18\x03 \x01(\t\x12\x10\n\x08severity\x18\x04 \x01(\x02\"u\n\x11SimulationControl\x12\x31\n\toperation\x18\x01 \x01(\x0e\x32\x1e.bridge.v1.SimulationOperation\x12\r\n\x05speed\x18\x02 \x01(\x01\x12\x0c\n\x04seed\x18\x03 \x01(\x04\x12\x10\n\x08scenario\x18\x04 \x01(\t\"\xb5\x01\n\x07Overlay\x12\x12\n\noverlay_id\x18\x01 \x01(\t\x12.\n\toperation\x18\x02 \x01(\x0e\x32\x1b.bridge.v1.OverlayOperation\x12\x12\n\nentity_ids\x18\x03 \x03(\t\x12\x0c\n\x04text\x18\x04 \x01(\t\x12\x0e\n\x06\x63olour\x18\x05 \x01(\t\x12%\n\x08position\x18\x06 \x01(\x0b\x32\x13.bridge.v1.Position\x12\r\n\x05ttl_s\x18\x07 \x01(\x01\"\x94\x01\n\x06\x43\x61mera\x12\x11\n\tcamera_id\x18\x01 \x01(\t\x12\x11\n\tentity_id\x18\x02 \x01(\t\x12#\n\x06target\x18\x03 \x01(\x0b\x32\x13.bridge.v1.Position\x12\x12\n\ndistance_m\x18\x04 \x01(\x02\x12\x13\n\x0b\x61zimuth_deg\x18\x05 \x01(\x02\x12\x16\n\x0epitch_down_deg\x18\x06 \x01(\x02\"f\n\x05Spawn\x12\x11\n\tarchetype\x18\x01 \x01(\t\x12\x11\n\tentity_id\x18\x02 \x01(\t\x12%\n\x08position\x18\x03 \x01(\x0b\x32\x13.bridge.v1.Position\x12\x10\n\x08rotation\x18\x04 \x03(\x02\"\xbc\x01\n\nCommandAck\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12&\n\x05stage\x18\x02 \x01(\x0e\x32\x17.bridge.v1.CommandStage\x12,\n\x08observed\x18\x03 \x03(\x0b\x32\x1a.bridge.v1.EntityAttribute\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x12\n\nsim_time_s\x18\x05 \x01(\x01\x12\x0e\n\x06labels\x18\x06 \x03(\t\x12\x10\n\x08scene_id\x18\x07 \x01(\t*h\n\x0e\x46\x61ultOperation\x12\x1f\n\x1b\x46\x41ULT_OPERATION_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x46\x41ULT_OPERATION_INJECT\x10\x01\x12\x19\n\x15\x46\x41ULT_OPERATION_CLEAR\x10\x02*\xbc\x01\n\x13SimulationOperation\x12$\n SIMULATION_OPERATION_UNSPECIFIED\x10\x00\x12\x1e\n\x1aSIMULATION_OPERATION_PAUSE\x10\x01\x12\x1f\n\x1bSIMULATION_OPERATION_RESUME\x10\x02\x12\x1e\n\x1aSIMULATION_OPERATION_SPEED\x10\x03\x12\x1e\n\x1aSIMULATION_OPERATION_RESET\x10\x04*n\n\x10OverlayOperation\x12!\n\x1dOVERLAY_OPERATION_UNSPECIFIED\x10\x00\x12\x1a\n\x16OVERLAY_OPERATION_SHOW\x10\x01\x12\x1b\n\x17OVERLAY_OPERATION_CLEAR\x10\x02*\xb5\x01\n\x0c\x43ommandStage\x12\x1d\n\x19\x43OMMAND_STAGE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x43OMMAND_STAGE_RECEIVED\x10\x01\x12\x19\n\x15\x43OMMAND_STAGE_APPLIED\x10\x02\x12\x1a\n\x16\x43OMMAND_STAGE_REJECTED\x10\x03\x12\x19\n\x15\x43OMMAND_STAGE_EXPIRED\x10\x04\x12\x18\n\x14\x43OMMAND_STAGE_FAILED\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'bridge.v1.command_pb2', _globals)
 if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
-  _globals['_FAULTOPERATION']._serialized_start=1399
-  _globals['_FAULTOPERATION']._serialized_end=1503
-  _globals['_SIMULATIONOPERATION']._serialized_start=1506
-  _globals['_SIMULATIONOPERATION']._serialized_end=1694
-  _globals['_OVERLAYOPERATION']._serialized_start=1696
-  _globals['_OVERLAYOPERATION']._serialized_end=1806
-  _globals['_COMMANDSTAGE']._serialized_start=1809
-  _globals['_COMMANDSTAGE']._serialized_end=1990
+  _globals['_FAULTOPERATION']._serialized_start=1423
+  _globals['_FAULTOPERATION']._serialized_end=1527
+  _globals['_SIMULATIONOPERATION']._serialized_start=1530
+  _globals['_SIMULATIONOPERATION']._serialized_end=1718
+  _globals['_OVERLAYOPERATION']._serialized_start=1720
+  _globals['_OVERLAYOPERATION']._serialized_end=1830
+  _globals['_COMMANDSTAGE']._serialized_start=1833
+  _globals['_COMMANDSTAGE']._serialized_end=2014
   _globals['_COMMAND']._serialized_start=65
-  _globals['_COMMAND']._serialized_end=473
-  _globals['_SETATTRIBUTES']._serialized_start=475
-  _globals['_SETATTRIBUTES']._serialized_end=535
-  _globals['_MANAGEFAULT']._serialized_start=537
-  _globals['_MANAGEFAULT']._serialized_end=648
-  _globals['_SIMULATIONCONTROL']._serialized_start=650
-  _globals['_SIMULATIONCONTROL']._serialized_end=767
-  _globals['_OVERLAY']._serialized_start=770
-  _globals['_OVERLAY']._serialized_end=951
-  _globals['_CAMERA']._serialized_start=954
-  _globals['_CAMERA']._serialized_end=1102
-  _globals['_SPAWN']._serialized_start=1104
-  _globals['_SPAWN']._serialized_end=1206
-  _globals['_COMMANDACK']._serialized_start=1209
-  _globals['_COMMANDACK']._serialized_end=1397
+  _globals['_COMMAND']._serialized_end=497
+  _globals['_SETATTRIBUTES']._serialized_start=499
+  _globals['_SETATTRIBUTES']._serialized_end=559
+  _globals['_MANAGEFAULT']._serialized_start=561
+  _globals['_MANAGEFAULT']._serialized_end=672
+  _globals['_SIMULATIONCONTROL']._serialized_start=674
+  _globals['_SIMULATIONCONTROL']._serialized_end=791
+  _globals['_OVERLAY']._serialized_start=794
+  _globals['_OVERLAY']._serialized_end=975
+  _globals['_CAMERA']._serialized_start=978
+  _globals['_CAMERA']._serialized_end=1126
+  _globals['_SPAWN']._serialized_start=1128
+  _globals['_SPAWN']._serialized_end=1230
+  _globals['_COMMANDACK']._serialized_start=1233
+  _globals['_COMMANDACK']._serialized_end=1421
 # @@protoc_insertion_point(module_scope)

@@ -148,6 +148,7 @@ class Command(google.protobuf.message.Message):
     EXPECTED_REVISION_FIELD_NUMBER: builtins.int
     DRY_RUN_FIELD_NUMBER: builtins.int
     CHANGE_ID_FIELD_NUMBER: builtins.int
+    FENCING_NUMBER_FIELD_NUMBER: builtins.int
     SET_ATTRIBUTES_FIELD_NUMBER: builtins.int
     MANAGE_FAULT_FIELD_NUMBER: builtins.int
     SIMULATION_CONTROL_FIELD_NUMBER: builtins.int
@@ -166,6 +167,8 @@ class Command(google.protobuf.message.Message):
     """Check and answer, but change nothing."""
     change_id: builtins.str
     """Change that this belongs to. Empty = none."""
+    fencing_number: builtins.int
+    """Ownership that the order was sent under; a scene rejects a smaller one than its own Welcome said. 0 = any."""
     @property
     def set_attributes(self) -> global___SetAttributes:
         """Change managed attributes together."""
@@ -199,6 +202,7 @@ class Command(google.protobuf.message.Message):
         expected_revision: builtins.int = ...,
         dry_run: builtins.bool = ...,
         change_id: builtins.str = ...,
+        fencing_number: builtins.int = ...,
         set_attributes: global___SetAttributes | None = ...,
         manage_fault: global___ManageFault | None = ...,
         simulation_control: global___SimulationControl | None = ...,
@@ -207,7 +211,7 @@ class Command(google.protobuf.message.Message):
         spawn: global___Spawn | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["body", b"body", "camera", b"camera", "manage_fault", b"manage_fault", "overlay", b"overlay", "set_attributes", b"set_attributes", "simulation_control", b"simulation_control", "spawn", b"spawn"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["body", b"body", "camera", b"camera", "change_id", b"change_id", "deadline_unix_ns", b"deadline_unix_ns", "dry_run", b"dry_run", "expected_revision", b"expected_revision", "id", b"id", "issued_by", b"issued_by", "manage_fault", b"manage_fault", "overlay", b"overlay", "set_attributes", b"set_attributes", "simulation_control", b"simulation_control", "spawn", b"spawn"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["body", b"body", "camera", b"camera", "change_id", b"change_id", "deadline_unix_ns", b"deadline_unix_ns", "dry_run", b"dry_run", "expected_revision", b"expected_revision", "fencing_number", b"fencing_number", "id", b"id", "issued_by", b"issued_by", "manage_fault", b"manage_fault", "overlay", b"overlay", "set_attributes", b"set_attributes", "simulation_control", b"simulation_control", "spawn", b"spawn"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["body", b"body"]) -> typing.Literal["set_attributes", "manage_fault", "simulation_control", "overlay", "camera", "spawn"] | None: ...
 
 global___Command = Command

@@ -15,19 +15,19 @@ _sym_db = _symbol_database.Default()
 from bridge.v1 import topology_pb2 as bridge_dot_v1_dot_topology__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x62ridge/v1/media.proto\x12\tbridge.v1\x1a\x18\x62ridge/v1/topology.proto\"{\n\rCameraRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x11\n\tcamera_id\x18\x02 \x01(\t\x12\r\n\x05width\x18\x03 \x01(\r\x12\x0e\n\x06height\x18\x04 \x01(\r\x12$\n\x05\x63odec\x18\x05 \x01(\x0e\x32\x15.bridge.v1.ImageCodec\"\x8e\x02\n\x0b\x43\x61meraFrame\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x11\n\tcamera_id\x18\x02 \x01(\t\x12%\n\x08position\x18\x03 \x01(\x0b\x32\x13.bridge.v1.Position\x12\x10\n\x08rotation\x18\x04 \x03(\x02\x12\x1a\n\x12horizontal_fov_deg\x18\x05 \x01(\x02\x12$\n\x05\x63odec\x18\x06 \x01(\x0e\x32\x15.bridge.v1.ImageCodec\x12\r\n\x05width\x18\x07 \x01(\r\x12\x0e\n\x06height\x18\x08 \x01(\r\x12\x0e\n\x06offset\x18\t \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\n \x01(\x0c\x12\x0c\n\x04last\x18\x0b \x01(\x08\x12\x12\n\nsim_time_s\x18\x0c \x01(\x01\"[\n\nVoiceChunk\x12\x14\n\x0cutterance_id\x18\x01 \x01(\t\x12\x16\n\x0esample_rate_hz\x18\x02 \x01(\r\x12\x11\n\tpcm_int16\x18\x03 \x01(\x0c\x12\x0c\n\x04last\x18\x04 \x01(\x08*m\n\nImageCodec\x12\x1b\n\x17IMAGE_CODEC_UNSPECIFIED\x10\x00\x12\x14\n\x10IMAGE_CODEC_JPEG\x10\x01\x12\x13\n\x0fIMAGE_CODEC_PNG\x10\x02\x12\x17\n\x13IMAGE_CODEC_RAW_RGB\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x62ridge/v1/media.proto\x12\tbridge.v1\x1a\x18\x62ridge/v1/topology.proto\"{\n\rCameraRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x11\n\tcamera_id\x18\x02 \x01(\t\x12\r\n\x05width\x18\x03 \x01(\r\x12\x0e\n\x06height\x18\x04 \x01(\r\x12$\n\x05\x63odec\x18\x05 \x01(\x0e\x32\x15.bridge.v1.ImageCodec\"\xb3\x02\n\x0b\x43\x61meraFrame\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x11\n\tcamera_id\x18\x02 \x01(\t\x12%\n\x08position\x18\x03 \x01(\x0b\x32\x13.bridge.v1.Position\x12\x10\n\x08rotation\x18\x04 \x03(\x02\x12\x1a\n\x12horizontal_fov_deg\x18\x05 \x01(\x02\x12$\n\x05\x63odec\x18\x06 \x01(\x0e\x32\x15.bridge.v1.ImageCodec\x12\r\n\x05width\x18\x07 \x01(\r\x12\x0e\n\x06height\x18\x08 \x01(\r\x12\x0e\n\x06offset\x18\t \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\n \x01(\x0c\x12\x0c\n\x04last\x18\x0b \x01(\x08\x12\x12\n\nsim_time_s\x18\x0c \x01(\x01\x12\x13\n\x0btotal_bytes\x18\r \x01(\r\x12\x0e\n\x06reason\x18\x0e \x01(\t\"\x7f\n\nVoiceChunk\x12\x14\n\x0cutterance_id\x18\x01 \x01(\t\x12\x16\n\x0esample_rate_hz\x18\x02 \x01(\r\x12\x11\n\tpcm_int16\x18\x03 \x01(\x0c\x12\x0c\n\x04last\x18\x04 \x01(\x08\x12\x0e\n\x06number\x18\x05 \x01(\r\x12\x12\n\nsession_id\x18\x06 \x01(\t*m\n\nImageCodec\x12\x1b\n\x17IMAGE_CODEC_UNSPECIFIED\x10\x00\x12\x14\n\x10IMAGE_CODEC_JPEG\x10\x01\x12\x13\n\x0fIMAGE_CODEC_PNG\x10\x02\x12\x17\n\x13IMAGE_CODEC_RAW_RGB\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'bridge.v1.media_pb2', _globals)
 if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
-  _globals['_IMAGECODEC']._serialized_start=553
-  _globals['_IMAGECODEC']._serialized_end=662
+  _globals['_IMAGECODEC']._serialized_start=626
+  _globals['_IMAGECODEC']._serialized_end=735
   _globals['_CAMERAREQUEST']._serialized_start=62
   _globals['_CAMERAREQUEST']._serialized_end=185
   _globals['_CAMERAFRAME']._serialized_start=188
-  _globals['_CAMERAFRAME']._serialized_end=458
-  _globals['_VOICECHUNK']._serialized_start=460
-  _globals['_VOICECHUNK']._serialized_end=551
+  _globals['_CAMERAFRAME']._serialized_end=495
+  _globals['_VOICECHUNK']._serialized_start=497
+  _globals['_VOICECHUNK']._serialized_end=624
 # @@protoc_insertion_point(module_scope)

@@ -100,6 +100,8 @@ class CameraFrame(google.protobuf.message.Message):
     DATA_FIELD_NUMBER: builtins.int
     LAST_FIELD_NUMBER: builtins.int
     SIM_TIME_S_FIELD_NUMBER: builtins.int
+    TOTAL_BYTES_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     """The request that this answers. Empty = sent unasked (CHANNEL_CAMERA with credit)."""
     camera_id: builtins.str
@@ -120,6 +122,10 @@ class CameraFrame(google.protobuf.message.Message):
     """Whether this was the last part."""
     sim_time_s: builtins.float
     """When it was taken."""
+    total_bytes: builtins.int
+    """Length of the whole picture, in every part."""
+    reason: builtins.str
+    """Why there is no picture, in plain words; the only part then. Empty = there is one."""
     @property
     def position(self) -> bridge.v1.topology_pb2.Position:
         """Where the camera is."""
@@ -143,9 +149,11 @@ class CameraFrame(google.protobuf.message.Message):
         data: builtins.bytes = ...,
         last: builtins.bool = ...,
         sim_time_s: builtins.float = ...,
+        total_bytes: builtins.int = ...,
+        reason: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["position", b"position"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["camera_id", b"camera_id", "codec", b"codec", "data", b"data", "height", b"height", "horizontal_fov_deg", b"horizontal_fov_deg", "last", b"last", "offset", b"offset", "position", b"position", "request_id", b"request_id", "rotation", b"rotation", "sim_time_s", b"sim_time_s", "width", b"width"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["camera_id", b"camera_id", "codec", b"codec", "data", b"data", "height", b"height", "horizontal_fov_deg", b"horizontal_fov_deg", "last", b"last", "offset", b"offset", "position", b"position", "reason", b"reason", "request_id", b"request_id", "rotation", b"rotation", "sim_time_s", b"sim_time_s", "total_bytes", b"total_bytes", "width", b"width"]) -> None: ...
 
 global___CameraFrame = CameraFrame
 
@@ -159,6 +167,8 @@ class VoiceChunk(google.protobuf.message.Message):
     SAMPLE_RATE_HZ_FIELD_NUMBER: builtins.int
     PCM_INT16_FIELD_NUMBER: builtins.int
     LAST_FIELD_NUMBER: builtins.int
+    NUMBER_FIELD_NUMBER: builtins.int
+    SESSION_ID_FIELD_NUMBER: builtins.int
     utterance_id: builtins.str
     """Which utterance; chunks of one carry the same."""
     sample_rate_hz: builtins.int
@@ -167,6 +177,10 @@ class VoiceChunk(google.protobuf.message.Message):
     """Mono 16-bit little-endian PCM. Empty in a last chunk = only the end."""
     last: builtins.bool
     """Whether the utterance ends here."""
+    number: builtins.int
+    """Number of the chunk within the utterance, from 0; a gap is a drop."""
+    session_id: builtins.str
+    """Session of the speaker. Empty from a scene = this session."""
     def __init__(
         self,
         *,
@@ -174,7 +188,9 @@ class VoiceChunk(google.protobuf.message.Message):
         sample_rate_hz: builtins.int = ...,
         pcm_int16: builtins.bytes = ...,
         last: builtins.bool = ...,
+        number: builtins.int = ...,
+        session_id: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["last", b"last", "pcm_int16", b"pcm_int16", "sample_rate_hz", b"sample_rate_hz", "utterance_id", b"utterance_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["last", b"last", "number", b"number", "pcm_int16", b"pcm_int16", "sample_rate_hz", b"sample_rate_hz", "session_id", b"session_id", "utterance_id", b"utterance_id"]) -> None: ...
 
 global___VoiceChunk = VoiceChunk

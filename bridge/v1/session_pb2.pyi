@@ -134,6 +134,10 @@ class _RefusalCodeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """A part of the twin is away; try again."""
     REFUSAL_CODE_INTERNAL: _RefusalCode.ValueType  # 9
     """The twin itself failed; its log says why."""
+    REFUSAL_CODE_TOO_LARGE: _RefusalCode.ValueType  # 10
+    """A message, picture or inventory is larger than the twin takes."""
+    REFUSAL_CODE_NOT_FOUND: _RefusalCode.ValueType  # 11
+    """What the client named does not exist."""
 
 class RefusalCode(_RefusalCode, metaclass=_RefusalCodeEnumTypeWrapper):
     """Why a client is not let in, or thrown out."""
@@ -158,6 +162,10 @@ REFUSAL_CODE_UNAVAILABLE: RefusalCode.ValueType  # 8
 """A part of the twin is away; try again."""
 REFUSAL_CODE_INTERNAL: RefusalCode.ValueType  # 9
 """The twin itself failed; its log says why."""
+REFUSAL_CODE_TOO_LARGE: RefusalCode.ValueType  # 10
+"""A message, picture or inventory is larger than the twin takes."""
+REFUSAL_CODE_NOT_FOUND: RefusalCode.ValueType  # 11
+"""What the client named does not exist."""
 global___RefusalCode = RefusalCode
 
 class _NoticeCode:
@@ -210,6 +218,8 @@ class _ChannelEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTy
     """CameraFrame."""
     CHANNEL_VOICE: _Channel.ValueType  # 7
     """VoiceChunk."""
+    CHANNEL_PRESENCE: _Channel.ValueType  # 8
+    """PresenceList."""
 
 class Channel(_Channel, metaclass=_ChannelEnumTypeWrapper):
     """Kinds of messages that a client can subscribe to and that flow is counted for."""
@@ -230,6 +240,8 @@ CHANNEL_CAMERA: Channel.ValueType  # 6
 """CameraFrame."""
 CHANNEL_VOICE: Channel.ValueType  # 7
 """VoiceChunk."""
+CHANNEL_PRESENCE: Channel.ValueType  # 8
+"""PresenceList."""
 global___Channel = Channel
 
 @typing.final
@@ -250,6 +262,7 @@ class Hello(google.protobuf.message.Message):
     TOKEN_FIELD_NUMBER: builtins.int
     RESUME_FIELD_NUMBER: builtins.int
     EPOCH_FIELD_NUMBER: builtins.int
+    TAKEOVER_FIELD_NUMBER: builtins.int
     protocol_min: builtins.int
     """Oldest version of this contract that the client speaks; at present 1."""
     protocol_max: builtins.int
@@ -268,6 +281,10 @@ class Hello(google.protobuf.message.Message):
     """Bearer token. Empty on loopback when the twin has no tokens."""
     epoch: builtins.int
     """Number of the scene's present run of time; grows whenever its time goes backwards or its world is reset."""
+    takeover: builtins.bool
+    """Whether to push out another client that holds what this scene provides. False: refused with CONFLICT while the
+    other one's lease lasts.
+    """
     @property
     def provides(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[global___Provision.ValueType]:
         """What the scene provides. Empty for observers."""
@@ -295,9 +312,10 @@ class Hello(google.protobuf.message.Message):
         token: builtins.str = ...,
         resume: global___ResumePoint | None = ...,
         epoch: builtins.int = ...,
+        takeover: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["capabilities", b"capabilities", "resume", b"resume"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["capabilities", b"capabilities", "engine", b"engine", "engine_version", b"engine_version", "epoch", b"epoch", "frame", b"frame", "protocol_max", b"protocol_max", "protocol_min", b"protocol_min", "provides", b"provides", "resume", b"resume", "role", b"role", "scene_id", b"scene_id", "token", b"token"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["capabilities", b"capabilities", "engine", b"engine", "engine_version", b"engine_version", "epoch", b"epoch", "frame", b"frame", "protocol_max", b"protocol_max", "protocol_min", b"protocol_min", "provides", b"provides", "resume", b"resume", "role", b"role", "scene_id", b"scene_id", "takeover", b"takeover", "token", b"token"]) -> None: ...
 
 global___Hello = Hello
 
@@ -385,16 +403,25 @@ class Welcome(google.protobuf.message.Message):
     SPEED_FIELD_NUMBER: builtins.int
     KPIS_FIELD_NUMBER: builtins.int
     SCENARIO_DIGEST_FIELD_NUMBER: builtins.int
+    FENCING_NUMBER_FIELD_NUMBER: builtins.int
+    LEASE_S_FIELD_NUMBER: builtins.int
+    CAMERA_CREDITS_FIELD_NUMBER: builtins.int
+    VOICE_CREDITS_FIELD_NUMBER: builtins.int
+    MAX_MESSAGE_BYTES_FIELD_NUMBER: builtins.int
+    SCOPES_FIELD_NUMBER: builtins.int
+    SCENE_ID_FIELD_NUMBER: builtins.int
     session_id: builtins.str
     """Id of this session, bound into every log line of it."""
     protocol_version: builtins.int
     """Version of this contract that is spoken from now on."""
     resumed: builtins.bool
-    """Whether the earlier session goes on: no snapshot follows, lossless messages after `last_seq` do. False: a
-    TopologySnapshot and a DesiredConfiguration follow (scenes and observers alike).
+    """Whether the earlier session goes on: no snapshot follows, lossless messages after `last_seq` do, numbered on; the
+    envelope's `ack` says which of the client's lossless messages arrived, the client sends the later ones again under
+    their old numbers; its Subscribe still counts. False: a new session with numbers from 1; a TopologySnapshot and a
+    DesiredConfiguration follow (scenes and observers alike).
     """
     resume_token: builtins.str
-    """Secret to resume this session with. Empty = this twin cannot resume."""
+    """Secret to resume this session with, new in every Welcome. Empty = this twin cannot resume."""
     resume_ttl_s: builtins.float
     """How long the token is good after the stream broke."""
     sim_epoch: builtins.str
@@ -419,6 +446,20 @@ class Welcome(google.protobuf.message.Message):
     """Simulated seconds per wall second to run at."""
     scenario_digest: builtins.str
     """SHA-256 of the scenario that the twin serves, hexadecimal. Empty = unknown."""
+    fencing_number: builtins.int
+    """Number of this ownership of the scene; a later owner has a larger one, also after the twin was restarted. 0 for
+    observers and trainers.
+    """
+    lease_s: builtins.float
+    """How long a scene keeps what it provides after its stream broke, before another client gets it without `takeover`."""
+    camera_credits: builtins.int
+    """First credits for CameraFrame from this client, in whole pictures."""
+    voice_credits: builtins.int
+    """First credits for VoiceChunk from this client."""
+    max_message_bytes: builtins.int
+    """Largest serialized message that the twin takes, bytes; a larger one ends the stream with TOO_LARGE."""
+    scene_id: builtins.str
+    """Id of the scene that this stream shows or watches."""
     @property
     def origin(self) -> global___GeoOrigin:
         """Where (0, 0, 0) m lies. Not set = the scenario has no place on Earth."""
@@ -426,6 +467,10 @@ class Welcome(google.protobuf.message.Message):
     @property
     def kpis(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___KpiDeclaration]:
         """Figures that the twin understands. A scene may send any subset."""
+
+    @property
+    def scopes(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """What the token of this client allows: `observe`, `propose`, `approve`, `scene`, `faults`, `admin`."""
 
     def __init__(
         self,
@@ -448,9 +493,16 @@ class Welcome(google.protobuf.message.Message):
         speed: builtins.float = ...,
         kpis: collections.abc.Iterable[global___KpiDeclaration] | None = ...,
         scenario_digest: builtins.str = ...,
+        fencing_number: builtins.int = ...,
+        lease_s: builtins.float = ...,
+        camera_credits: builtins.int = ...,
+        voice_credits: builtins.int = ...,
+        max_message_bytes: builtins.int = ...,
+        scopes: collections.abc.Iterable[builtins.str] | None = ...,
+        scene_id: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["origin", b"origin"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["has_resume_time", b"has_resume_time", "heartbeat_interval_s", b"heartbeat_interval_s", "kpis", b"kpis", "lossless_window", b"lossless_window", "origin", b"origin", "past_s", b"past_s", "protocol_version", b"protocol_version", "resume_at_sim_s", b"resume_at_sim_s", "resume_token", b"resume_token", "resume_ttl_s", b"resume_ttl_s", "resumed", b"resumed", "scenario_digest", b"scenario_digest", "session_id", b"session_id", "sim_epoch", b"sim_epoch", "speed", b"speed", "telemetry_credits", b"telemetry_credits", "telemetry_rate_hz", b"telemetry_rate_hz", "timezone", b"timezone"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["camera_credits", b"camera_credits", "fencing_number", b"fencing_number", "has_resume_time", b"has_resume_time", "heartbeat_interval_s", b"heartbeat_interval_s", "kpis", b"kpis", "lease_s", b"lease_s", "lossless_window", b"lossless_window", "max_message_bytes", b"max_message_bytes", "origin", b"origin", "past_s", b"past_s", "protocol_version", b"protocol_version", "resume_at_sim_s", b"resume_at_sim_s", "resume_token", b"resume_token", "resume_ttl_s", b"resume_ttl_s", "resumed", b"resumed", "scenario_digest", b"scenario_digest", "scene_id", b"scene_id", "scopes", b"scopes", "session_id", b"session_id", "sim_epoch", b"sim_epoch", "speed", b"speed", "telemetry_credits", b"telemetry_credits", "telemetry_rate_hz", b"telemetry_rate_hz", "timezone", b"timezone", "voice_credits", b"voice_credits"]) -> None: ...
 
 global___Welcome = Welcome
 
@@ -697,7 +749,9 @@ global___SubscribeReply = SubscribeReply
 
 @typing.final
 class Credit(google.protobuf.message.Message):
-    """Lets the other side send more newest-wins messages of a channel."""
+    """Lets the other side send more newest-wins messages of a channel. Credits are those of one connection: they begin
+    at zero (or at what Welcome says) after every connect, resumed or not.
+    """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -706,7 +760,7 @@ class Credit(google.protobuf.message.Message):
     channel: global___Channel.ValueType
     """Which channel."""
     messages: builtins.int
-    """How many more."""
+    """How many more: messages of TELEMETRY, PRESENCE and VOICE, whole pictures of CAMERA."""
     def __init__(
         self,
         *,
