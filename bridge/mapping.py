@@ -16,13 +16,16 @@ from bridge.v1 import command_pb2, news_pb2, session_pb2
 from twin.alarms import Alarm, AlarmEvidence, Severity
 from twin.commands import (
     Command,
+    CommandBody,
     CommandResult,
     CommandStage,
     ManageFault,
+    MoveCamera,
     Overlay,
     SetAttribute,
     SetAttributes,
     SimulationControl,
+    Spawn,
 )
 from twin.entities import Kind
 from twin.errors import ProtocolError
@@ -32,10 +35,12 @@ from twin.topology import Entity
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from google.protobuf.message import Message
     from numpy.typing import NDArray
 
     from bridge.v1 import figures_pb2, topology_pb2
     from twin.attributes import AttributeValue
+    from twin.entities import Position
 
 PROVISIONS: dict[session_pb2.Provision.ValueType, str] = {
     session_pb2.PROVISION_MOTION: "MOTION",
@@ -283,6 +288,10 @@ def write_command(message: command_pb2.Command, command: Command) -> None:
             message.simulation_control.seed = body.seed
         case Overlay() as body:
             _write_overlay(message.overlay, body)
+        case MoveCamera() as body:
+            _write_camera(message.camera, body)
+        case Spawn() as body:
+            _write_spawn(message.spawn, body)
         case _:
             assert_never(command.body)
 
@@ -304,8 +313,55 @@ def _write_overlay(message: command_pb2.Overlay, overlay: Overlay) -> None:
     message.text = overlay.text
     message.colour = overlay.colour
     if overlay.position_m is not None:
-        message.position.east_m, message.position.north_m, message.position.up_m = overlay.position_m
+        _write_position(message.position, overlay.position_m)
     message.ttl_s = overlay.ttl_s
+
+
+def _write_camera(message: command_pb2.Camera, camera: MoveCamera) -> None:
+    message.camera_id, message.entity_id = camera.camera_id, camera.entity_id
+    if camera.target_m is not None:
+        _write_position(message.target, camera.target_m)
+    message.distance_m, message.azimuth_deg = camera.distance_m, camera.azimuth_deg
+    message.pitch_down_deg = camera.pitch_down_deg
+
+
+def _write_spawn(message: command_pb2.Spawn, spawn: Spawn) -> None:
+    message.archetype, message.entity_id = spawn.archetype, spawn.entity_id
+    if spawn.position_m is not None:
+        _write_position(message.position, spawn.position_m)
+    if spawn.rotation is not None:
+        codec.put_array(message, "rotation", np.array(spawn.rotation, dtype=np.float32))
+
+
+def _write_position(message: topology_pb2.Position, position_m: Position) -> None:
+    message.east_m, message.north_m, message.up_m = position_m
+
+
+def read_position(message: topology_pb2.Position) -> Position:
+    """Return a point in ENU metres.
+
+    Raises:
+        ProtocolError: Not finite.
+    """
+    position = (message.east_m, message.north_m, message.up_m)
+    if not all(map(math.isfinite, position)):
+        raise ProtocolError(f"a position is `{position}`; use finite metres")
+    return position
+
+
+def read_rotation(message: Message) -> tuple[float, float, float, float] | None:
+    """Return the quaternion x, y, z, w in the packed field `rotation` of a shadow message, None when empty.
+
+    Raises:
+        ProtocolError: Neither empty nor four numbers.
+    """
+    values = codec.get_floats(message, "rotation")
+    if not values.size:
+        return None
+    if values.size != 4:
+        raise ProtocolError(f"a rotation has `{values.size}` numbers; a quaternion has 4: x, y, z, w")
+    x, y, z, w = values.tolist()
+    return x, y, z, w
 
 
 def read_command(message: command_pb2.Command) -> Command:
@@ -327,7 +383,7 @@ def read_command(message: command_pb2.Command) -> Command:
     )
 
 
-def _read_body(message: command_pb2.Command) -> SetAttributes | ManageFault | SimulationControl | Overlay:
+def _read_body(message: command_pb2.Command) -> CommandBody:
     match message.WhichOneof("body"):
         case "set_attributes":
             return SetAttributes(actions=read_attributes(message.set_attributes.actions))
@@ -346,20 +402,37 @@ def _read_body(message: command_pb2.Command) -> SetAttributes | ManageFault | Si
                     return SimulationControl(operation=word, speed=control.speed, seed=control.seed)
         case "overlay" if message.overlay.operation:
             return _read_overlay(message.overlay)
+        case "camera":
+            camera = message.camera
+            return MoveCamera(
+                camera_id=camera.camera_id,
+                entity_id=camera.entity_id,
+                target_m=read_position(camera.target) if camera.HasField("target") else None,
+                distance_m=camera.distance_m,
+                azimuth_deg=camera.azimuth_deg,
+                pitch_down_deg=camera.pitch_down_deg,
+            )
+        case "spawn":
+            spawn = message.spawn
+            return Spawn(
+                archetype=spawn.archetype,
+                entity_id=spawn.entity_id,
+                position_m=read_position(spawn.position) if spawn.HasField("position") else None,
+                rotation=read_rotation(spawn),
+            )
         case _:
             pass
     raise ProtocolError(f"command `{message.id}` asks for `{message.WhichOneof('body')}`, which is not supported here")
 
 
 def _read_overlay(message: command_pb2.Overlay) -> Overlay:
-    position = message.position
     return Overlay(
         overlay_id=message.overlay_id,
         operation="show" if message.operation == command_pb2.OVERLAY_OPERATION_SHOW else "clear",
         entity_ids=tuple(message.entity_ids),
         text=message.text,
         colour=message.colour,
-        position_m=(position.east_m, position.north_m, position.up_m) if message.HasField("position") else None,
+        position_m=read_position(message.position) if message.HasField("position") else None,
         ttl_s=message.ttl_s,
     )
 

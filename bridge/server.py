@@ -333,7 +333,7 @@ class BridgeServer:
     def _leave(self, session: Session, reason: str) -> None:
         if self._scenes.get(session.info.scene_id) is session:
             del self._scenes[session.info.scene_id]
-            self._sink.scene_disconnected(session.info.scene_id, reason)
+            self._sink.scene_disconnected(session.info, reason)
         elif session in self._fanout.observers:
             self._fanout.leave(session)
         else:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from twin.ports import EntityVerdict
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from twin.commands import SetAttribute
-    from twin.ports import SceneInfo, SceneStart
+    from twin.media import Utterance
+    from twin.ports import OfferedEntity, SceneInfo, SceneStart
     from twin.telemetry import PmReport, TelemetryBatch
 
 
@@ -36,6 +39,8 @@ class MemorySink:
         self.repetitions = 0
         self.configuration: dict[tuple[str, str], SetAttribute] = {}
         self.events: list[tuple[str, str, Mapping[str, Any], float]] = []
+        self.utterances: list[Utterance] = []
+        self.offered: list[OfferedEntity] = []
         self._held: list[Callable[[], None]] = []
         self._changed = asyncio.Event()
 
@@ -62,11 +67,12 @@ class MemorySink:
         self._changed.set()
         return self.start
 
-    def scene_disconnected(self, scene_id: str, reason: str) -> None:
+    def scene_disconnected(self, info: SceneInfo, reason: str) -> None:
         """Note who left."""
-        self.scenes.pop(scene_id, None)
-        self.live_at_s.pop(scene_id, None)
-        self.gone.append((scene_id, reason))
+        if self.scenes.get(info.scene_id) == info:
+            del self.scenes[info.scene_id]
+        self.live_at_s.pop(info.scene_id, None)
+        self.gone.append((info.scene_id, reason))
         self._changed.set()
 
     def scene_live(self, scene_id: str, sim_time_s: float) -> None:
@@ -101,3 +107,18 @@ class MemorySink:
         """Keep an event."""
         self.events.append((scene_id, name, facts, sim_time_s))
         self._changed.set()
+
+    def scene_voice(self, utterance: Utterance) -> None:
+        """Keep what was said."""
+        self.utterances.append(utterance)
+        self._changed.set()
+
+    async def contributed(self, scene_id: str, offered: Sequence[OfferedEntity]) -> Sequence[EntityVerdict]:
+        """Take everything in, under ids made of the scene's own names, after the present inventory."""
+        first = len(self.start.topology) + len(self.offered)
+        self.offered.extend(offered)
+        self._changed.set()
+        return [
+            EntityVerdict(local_id=one.local_id, entity_id=f"{scene_id}-{one.local_id}", index=first + number)
+            for number, one in enumerate(offered)
+        ]

@@ -71,7 +71,44 @@ class Overlay:
     ttl_s: float = 0.0
 
 
-CommandBody = SetAttributes | ManageFault | SimulationControl | Overlay
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoveCamera:
+    """Move a camera of the scene.
+
+    Attributes:
+        camera_id: "" = the user's own.
+        entity_id: What to look at; "" = look at `target_m`.
+        distance_m: From the target; 0 = as it is.
+        azimuth_deg: Direction from the camera to the target, clockwise from north.
+        pitch_down_deg: How far the camera looks down.
+    """
+
+    camera_id: str = ""
+    entity_id: str = ""
+    target_m: Position | None = None
+    distance_m: float = 0.0
+    azimuth_deg: float = 0.0
+    pitch_down_deg: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spawn:
+    """Create or remove an object of the scene.
+
+    Attributes:
+        archetype: One of the scene's archetypes; "" = remove.
+        rotation: Quaternion x, y, z, w in the ENU frame.
+    """
+
+    archetype: str
+    entity_id: str
+    position_m: Position | None = None
+    rotation: tuple[float, float, float, float] | None = None
+
+
+CommandBody = SetAttributes | ManageFault | SimulationControl | Overlay | MoveCamera | Spawn
+VISIBLE = (Overlay, MoveCamera, Spawn)
+"""Bodies that only change what is seen; they go to who shows the scene and need no approval."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from twin.commands import Command, CommandResult, SetAttribute
     from twin.control import Change
     from twin.entities import Kind
+    from twin.media import CameraImage, Utterance
     from twin.scenario import Origin
     from twin.telemetry import PmReport, Series, TelemetryBatch
     from twin.topology import Topology
@@ -187,6 +188,9 @@ class SceneInfo:
 
     Attributes:
         provides: Subset of {"MOTION", "KPI", "STATE"}.
+        fencing_number: Number of this ownership; larger than every earlier one of the scene.
+        archetypes: What it can spawn.
+        camera_codecs: How its cameras can compress; empty = it has none.
     """
 
     scene_id: str
@@ -195,6 +199,39 @@ class SceneInfo:
     engine_version: str
     provides: frozenset[str]
     epoch: int
+    fencing_number: int = 0
+    archetypes: tuple[str, ...] = ()
+    camera_codecs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferedEntity:
+    """An entity that only the scene knows, such as a kiosk that a level designer placed.
+
+    Attributes:
+        local_id: The scene's own name for it.
+        name: "" = the twin makes one.
+    """
+
+    local_id: str
+    kind: str
+    name: str
+    position_m: tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntityVerdict:
+    """What became of an offered entity.
+
+    Attributes:
+        entity_id: Its id in the twin; "" = refused.
+        reason: Why it was refused.
+    """
+
+    local_id: str
+    entity_id: str
+    index: int
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,17 +257,20 @@ class SceneStart:
 
 
 class SceneSink(Protocol):
-    """Where the bridge hands over what a scene says. Called on the event loop; must return quickly."""
+    """Where the bridge hands over what a scene says. Called on the event loop; must return quickly.
+
+    A scene may be shown by two sessions, one that provides MOTION and one that provides KPI and STATE.
+    """
 
     def scene_connecting(self, info: SceneInfo) -> SceneStart:
-        """Return what to tell the scene in Welcome and topology snapshot.
+        """Return what to tell the scene in Welcome and topology snapshot; also called when a session is resumed.
 
         Raises:
-            PermissionDenied, Conflict: The scene is refused.
+            PermissionDenied, Conflict, NotFound: The scene is refused.
         """
         ...
 
-    def scene_disconnected(self, scene_id: str, reason: str) -> None:
+    def scene_disconnected(self, info: SceneInfo, reason: str) -> None:
         """The stream ended (clean leave, error, or three heartbeats missed)."""
         ...
 
@@ -254,15 +294,40 @@ class SceneSink(Protocol):
         """Anything else the scene reports (an object touched, a fault noticed by the engine)."""
         ...
 
+    def scene_voice(self, utterance: Utterance) -> None:
+        """Somebody in the scene said something."""
+        ...
+
+    async def contributed(self, scene_id: str, offered: Sequence[OfferedEntity]) -> Sequence[EntityVerdict]:
+        """Take in entities that only the scene knows; durable when this returns. One verdict each, in order."""
+        ...
+
 
 class SceneLink(Protocol):
     """The way back into the scene."""
 
-    async def send(self, command: Command, *, timeout_s: float) -> CommandResult:
-        """Push a command and wait for its final stage.
+    async def send(self, command: Command, *, timeout_s: float, scene_id: str | None = None) -> CommandResult:
+        """Push a command to a scene (None = the only one) and wait for its final stage.
 
         Raises:
             SceneUnavailable: None connected. DeadlineExceeded: No final stage in time (the outcome is unknown).
+            InvalidInput: Several scenes and none named.
+        """
+        ...
+
+    async def send_to_all(
+        self, command: Command, *, scene_ids: Sequence[str], timeout_s: float
+    ) -> Mapping[str, CommandResult]:
+        """Push the same command to several scenes; one final answer each, FAILED where none came."""
+        ...
+
+    async def picture(
+        self, *, scene_id: str | None, camera_id: str = "", width: int = 0, height: int = 0, timeout_s: float
+    ) -> CameraImage:
+        """Ask a camera of a scene for one picture.
+
+        Raises:
+            SceneUnavailable: None connected that has a camera, or it has no picture. DeadlineExceeded, TooLarge.
         """
         ...
 

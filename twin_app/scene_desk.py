@@ -16,14 +16,15 @@ from twin.attributes import same_value
 from twin.commands import Command, CommandStage, SetAttributes
 from twin.errors import Conflict, TwinError
 from twin.ids import uuid7
-from twin.ports import SceneStart
+from twin.ports import EntityVerdict, SceneStart
 from twin_app.patience import until_stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from twin.commands import SetAttribute
-    from twin.ports import Journal, SceneInfo, SceneLink
+    from twin.media import Utterance
+    from twin.ports import Journal, OfferedEntity, SceneInfo, SceneLink
     from twin.telemetry import PmReport, TelemetryBatch
     from twin_app.alarm_log import JournaledAlarmLog
     from twin_app.events import NewsHub
@@ -122,11 +123,11 @@ class SceneDesk:
             scenario_digest=self._inventory.scenario.digest,
         )
 
-    def scene_disconnected(self, scene_id: str, reason: str) -> None:
+    def scene_disconnected(self, info: SceneInfo, reason: str) -> None:
         """Simulated time stands still; answers say `as_of`."""
         self._inventory.scene_left()
         self.ready.clear()
-        self._say("disconnected", scene_id, reason=reason)
+        self._say("disconnected", info.scene_id, reason=reason)
 
     def scene_live(self, scene_id: str, sim_time_s: float) -> None:
         """The past is told; from now on it is the present."""
@@ -173,6 +174,23 @@ class SceneDesk:
     def scene_event(self, scene_id: str, name: str, facts: Mapping[str, Any], sim_time_s: float) -> None:
         """Pass other news on."""
         self._say(name, scene_id, sim_time_s=sim_time_s, **facts)
+
+    def scene_voice(self, utterance: Utterance) -> None:
+        """Tell people that somebody spoke; what was said is nobody's business but the listener's."""
+        self._say(
+            "voice",
+            utterance.scene_id,
+            speaker=utterance.speaker,
+            utterance=utterance.utterance_id,
+            duration_s=round(utterance.duration_s, 2),
+            lost_chunks=utterance.lost_chunks,
+        )
+
+    async def contributed(self, scene_id: str, offered: Sequence[OfferedEntity]) -> Sequence[EntityVerdict]:
+        """Refuse what a scene offers; the inventory is the scenario's."""
+        _ = scene_id
+        reason = "this twin takes entities from the scenario only"
+        return [EntityVerdict(local_id=one.local_id, entity_id="", index=0, reason=reason) for one in offered]
 
     async def _note_live(self, scene_id: str, sim_time_s: float) -> None:
         fact = {"event": "live", "scene_id": scene_id, "sim_time_s": sim_time_s}

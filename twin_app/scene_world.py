@@ -14,10 +14,12 @@ from twin.commands import (
     CommandResult,
     CommandStage,
     ManageFault,
+    MoveCamera,
     Overlay,
     SetAttribute,
     SetAttributes,
     SimulationControl,
+    Spawn,
 )
 from twin.errors import InvalidInput, OutOfRange
 from twin.faults import fault
@@ -218,8 +220,8 @@ class SceneWorld:
                     self.network.manage_fault(order)
             case SimulationControl() as order:
                 self._control(order, dry_run=command.dry_run)
-            case Overlay():
-                raise InvalidInput("the headless scene shows nothing, so there is nowhere to put an overlay")
+            case Overlay() | MoveCamera() | Spawn():
+                raise InvalidInput("the headless scene shows nothing: it has no place for overlays, cameras, objects")
             case _:
                 assert_never(command.body)
         return CommandResult(
