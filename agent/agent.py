@@ -10,7 +10,6 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import structlog
@@ -57,7 +56,7 @@ class Agent:
 
     Args:
         planner: A loaded planner; None = load one at `warm_up` or with the first question.
-        encoder_folder: Where the sentence encoder lies; None = the installed package.
+        load: Loads the planner, blocking; agents of several scenes share one. None = load one of its own.
         max_question_chars: Longer questions are refused.
         clock: Wall seconds, for forgetting old conversations.
     """
@@ -71,7 +70,7 @@ class Agent:
         alarms: AlarmLog,
         changes: ChangeDesk,
         planner: Planner | None = None,
-        encoder_folder: Path | None = None,
+        load: Callable[[], Planner] | None = None,
         registry: Registry | None = None,
         max_question_chars: int = 8_000,
         max_waiting: int = MAX_WAITING,
@@ -83,7 +82,7 @@ class Agent:
         self._alarms = alarms
         self._changes = changes
         self._planner = planner
-        self._encoder_folder = encoder_folder
+        self._load = load or load_planner
         self._registry = registry or default_registry()
         self._max_question_chars = max_question_chars
         self._worker = Worker("agent", max_waiting=max_waiting)
@@ -121,8 +120,7 @@ class Agent:
     async def _loaded(self) -> Planner:
         async with self._loading:
             if self._planner is None:
-                folder = self._encoder_folder
-                self._planner = await self._worker.run(lambda: load_planner(folder))
+                self._planner = await self._worker.run(self._load)
             return self._planner
 
     async def ask(

@@ -7,9 +7,10 @@
             scene.send_telemetry(batch)       # newest wins, never waits
             await scene.send_pm(report)       # lossless, waits only while the buffer is full
 
-The client connects, reconnects with growing pauses, answers heartbeats, keeps every PM report until the twin has
-stored it, and remembers its answers to commands, so that a repeated command is answered again and not obeyed
-twice. `examples/own_scene.py` is a whole scene on one page.
+The client connects, comes back after a broken stream and goes on where it was cut, answers heartbeats, keeps every PM
+report until the twin has stored it, and remembers its answers to commands, so that a repeated command is answered
+again and not obeyed twice; with a ledger also after the scene was killed. `docs/own-scene.md` leads through all of it
+step by step; `examples/own_scene.py` is a whole scene on one page.
 """
 
 from __future__ import annotations
@@ -17,27 +18,18 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import inspect
-import random
-import time
-from collections import OrderedDict
-from dataclasses import replace
-from datetime import datetime
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-import grpc
-import grpc.aio
-import structlog
-
 from bridge import codec, mapping
-from bridge.errors import read_refusal
-from bridge.inventory import Inventory
-from bridge.outbox import Outbox
-from bridge.stream import CHANNEL_OPTIONS, CONNECT_METHOD, PROTOCOL_VERSION, Pulse, Receipts, first_of
+from bridge.connection import Connection, Party
+from bridge.listening import Listener
+from bridge.news import Subscription
+from bridge.orders import Orders, Present
+from bridge.scene_media import Studio, presence_of, say
 from bridge.v1 import session_pb2
-from twin.clock import CivilTime
-from twin.commands import Command, CommandResult, CommandStage, SetAttribute
+from twin.commands import CommandResult, CommandStage, SetAttribute
 from twin.errors import (
-    Conflict,
     DeadlineExceeded,
     InvalidInput,
     Overloaded,
@@ -46,31 +38,69 @@ from twin.errors import (
     TwinError,
     Unavailable,
 )
-from twin.ports import SceneStart
-from twin.scenario import Origin
+from twin.ports import EntityVerdict
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
 
     from bridge.dispatch import SceneState
+    from bridge.ledger import CommandLedger
+    from bridge.news import Event, People
+    from bridge.scene_media import CameraRequest
     from bridge.v1 import bridge_pb2
+    from bridge.wires import ClientTls
+    from twin.alarms import Alarm
+    from twin.commands import Command
+    from twin.entities import Position
+    from twin.media import CameraImage
+    from twin.ports import OfferedEntity, SceneStart
     from twin.telemetry import PmReport, TelemetryBatch
     from twin.topology import Topology
 
-FIRST_PAUSE_S = 0.25
-LONGEST_PAUSE_S = 30.0
-KEPT_RESULTS = 4096
-MOST_ORDERS = 1024
-WELCOME_TIMEOUT_S = 10.0
+MOST_OFFERS = 64
+"""Contributions that wait for their verdicts."""
+
 _PROVISIONS: dict[str, session_pb2.Provision.ValueType] = {word: number for number, word in mapping.PROVISIONS.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SceneCapabilities:
+    """What a scene can do beyond the least.
+
+    Attributes:
+        camera_codecs: How its cameras compress: "jpeg", "png", "raw". Empty = no cameras.
+        archetypes: What it can spawn.
+        max_entities: Most entities that it can show; 0 = no limit.
+        max_frame_bytes: Largest picture that it sends; 0 = no limit.
+    """
+
+    camera_codecs: tuple[str, ...] = ()
+    archetypes: tuple[str, ...] = ()
+    max_entities: int = 0
+    max_frame_bytes: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class _Told:
+    """A lossless message that is told again after each connect, unless it still waits to be sent."""
+
+    place: int = 0
+    version: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class _Offer:
+    request: bridge_pb2.ConnectRequest
+    answer: asyncio.Future[tuple[EntityVerdict, ...]]
+    place: int
 
 
 class SceneClient:
     """A scene's connection to the twin, as an async context manager; entering waits for the first Welcome.
 
     Args:
-        url: Host and port of the bridge, such as ``127.0.0.1:8601``.
+        url: Address of the bridge: ``host:port`` or ``grpc://``, ``grpcs://``, ``ws://host:port/bridge``, ``wss://``.
         scene_id: Slug of the scene.
         provides: Subset of {"MOTION", "KPI", "STATE"}.
         engine: Name of what runs the scene.
@@ -80,10 +110,20 @@ class SceneClient:
             Without it every command is REJECTED.
         on_state: Returns the scene's state for the twin. Without it, state requests are answered "none".
         on_start: Called after every (re)connect with what the twin said.
+        on_camera: Takes a picture. Raising a TwinError tells its text instead. May be async.
         results: Answers to commands of an earlier life of this scene.
+        ledger: Keeps answers to commands on the disk, opened; see :mod:`bridge.ledger`.
+        token: For a twin that asks for one; needs the scope `scene`.
+        tls: Certificates for ``grpcs://`` and ``wss://``; with them ``host:port`` means ``grpcs://``.
+        takeover: Push out another program that holds what this scene provides. Counts for the first connection only:
+            coming back, a scene does not push out who took over since.
+        capabilities: What the scene can do beyond the least.
         connect_timeout_s: How long entering may take before :class:`~twin.errors.SceneUnavailable`;
             None waits for ever.
         pm_buffer: Most lossless messages kept while the twin is away.
+
+    Raises:
+        InvalidInput: The address or a word in `provides` cannot be meant.
     """
 
     def __init__(
@@ -98,38 +138,60 @@ class SceneClient:
         on_command: Callable[[Command], CommandResult | Awaitable[CommandResult]] | None = None,
         on_state: Callable[[], SceneState | Awaitable[SceneState]] | None = None,
         on_start: Callable[[SceneStart], None] | None = None,
+        on_camera: Callable[[CameraRequest], CameraImage | Awaitable[CameraImage]] | None = None,
         results: Iterable[CommandResult] = (),
+        ledger: CommandLedger | None = None,
+        token: str = "",
+        tls: ClientTls | None = None,
+        takeover: bool = False,
+        capabilities: SceneCapabilities | None = None,
         connect_timeout_s: float | None = 30.0,
         pm_buffer: int = 4096,
         pm_buffer_bytes: int = 64 * 1024 * 1024,
     ) -> None:
-        unknown = set(provides) - set(_PROVISIONS)
+        words = set(provides)
+        unknown = words - set(_PROVISIONS)
         if unknown:
             raise InvalidInput(f"a scene cannot provide `{', '.join(sorted(unknown))}`; known: MOTION, KPI, STATE")
         self.scene_id = scene_id
         self.epoch = epoch
-        self._url = url.removeprefix("grpc://")
-        self._provides = tuple(_PROVISIONS[word] for word in sorted(set(provides)))
+        self._provides = tuple(_PROVISIONS[word] for word in sorted(words))
         self._engine, self._engine_version = engine, engine_version
-        self._on_command, self._on_state, self._on_start = on_command, on_state, on_start
-        self._connect_timeout_s = connect_timeout_s
-        self._outbox = Outbox(
-            response=False, limit=pm_buffer, limit_bytes=pm_buffer_bytes, sim_time_s=lambda: self._sim_time_s
+        self._takeover = takeover
+        self._capabilities = capabilities or SceneCapabilities(
+            camera_codecs=("jpeg", "png", "raw") if on_camera else ()
         )
-        self._results: OrderedDict[str, CommandResult] = OrderedDict((r.command_id, r) for r in results)
-        self._orders: asyncio.Queue[bridge_pb2.ConnectResponse] = asyncio.Queue(MOST_ORDERS)
-        self._observed: dict[tuple[str, str], SetAttribute] = {}
+        self._on_state, self._on_start = on_state, on_start
+        self._connect_timeout_s = connect_timeout_s
         self._sim_time_s = 0.0
+        self._connection = Connection(
+            url,
+            party=Party(introduce=self._introduce, began=self._began, ready=self._ready, heard=self._heard),
+            name=scene_id,
+            token=token,
+            tls=tls,
+            buffer=pm_buffer,
+            buffer_bytes=pm_buffer_bytes,
+            sim_time_s=lambda: self._sim_time_s,
+        )
+        self._outbox = self._connection.outbox
+        present = Present(
+            revision=lambda: self.topology.revision,
+            fencing_number=lambda: self.fencing_number,
+            sim_time_s=lambda: self._sim_time_s,
+            answer=self._answer,
+            answerable=self._connection.answerable,
+            kept=self._kept,
+        )
+        self._orders = Orders(present=present, on_command=on_command, ledger=ledger, results=results, scene_id=scene_id)
+        self._studio = Studio(self._connection, on_camera)
+        self._listener = Listener(self._connection)
+        self._observed: dict[tuple[str, str], SetAttribute] = {}
+        self._observed_version = 0
+        self._observed_told, self._live_told = _Told(), _Told()
         self._live = False
-        self._closing = False
-        self._start: SceneStart | None = None
-        self._inventory = Inventory()
-        self._ready = asyncio.Event()
-        self._runner: asyncio.Task[None] | None = None
-        self._failure: TwinError | None = None
-        self._told_dropped = 0
-        self.connections = 0
-        self._log = structlog.get_logger("bridge").bind(scene=scene_id)
+        self._offers: list[_Offer] = []
+        self._presence = b""
 
     # What the twin said.
 
@@ -140,19 +202,42 @@ class SceneClient:
         Raises:
             SceneUnavailable: Never connected.
         """
-        if self._start is None:
-            raise SceneUnavailable(f"the scene `{self.scene_id}` is not connected yet; enter the client first")
-        return replace(self._start, topology=self._inventory.topology)
+        return self._connection.start()
 
     @property
     def topology(self) -> Topology:
         """The inventory at its present revision."""
-        return self._inventory.topology
+        return self._connection.topology
 
     @property
     def connected(self) -> bool:
         """Whether the stream is open now."""
-        return self._ready.is_set()
+        return self._connection.connected
+
+    @property
+    def connections(self) -> int:
+        """How many times the stream was opened and could be used."""
+        return self._connection.connections
+
+    @property
+    def resumed(self) -> int:
+        """How many of the streams went on with the earlier session."""
+        return self._connection.resumed
+
+    @property
+    def session_id(self) -> str:
+        """Id of the present or last session; "" before the first."""
+        return self._connection.session_id
+
+    @property
+    def fencing_number(self) -> int:
+        """Number of this holding of the scene; orders sent under a smaller one are rejected. 0 = unknown."""
+        return self._connection.fencing_number
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """What the token allows."""
+        return self._connection.scopes
 
     @property
     def dropped(self) -> int:
@@ -167,40 +252,21 @@ class SceneClient:
     @property
     def results(self) -> tuple[CommandResult, ...]:
         """The kept answers to commands, oldest first, to hand to the scene's next life."""
-        return tuple(self._results.values())
+        return self._orders.results
 
     # Life.
 
     async def __aenter__(self) -> Self:
-        self._runner = asyncio.create_task(self._run(), name=f"scene-client-{self.scene_id}")
-        ready = asyncio.create_task(self._ready.wait())
-        try:
-            await asyncio.wait({self._runner, ready}, timeout=self._connect_timeout_s, return_when="FIRST_COMPLETED")
-        finally:
-            ready.cancel()
-        if self._start is None:
-            await self._close()
-            raise self._failure or SceneUnavailable(
-                f"no twin answered at `{self._url}` within `{self._connect_timeout_s}` s; start one with `twin up`"
-            )
+        await self._connection.open(self._orders.work_off(), self._studio.work(), timeout_s=self._connect_timeout_s)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.connected and self._runner is not None:
-            self._closing = True
-            goodbye = codec.ConnectRequest()
-            goodbye.goodbye.reason = _why(error)
-            self._outbox.send_now(goodbye)
-            await asyncio.wait({self._runner}, timeout=0.5)
-        await self._close()
-
-    async def _close(self) -> None:
-        if self._runner is not None:
-            self._runner.cancel()
-            await asyncio.gather(self._runner, return_exceptions=True)
-            self._runner = None
+        await self._connection.close(_why(error))
+        for offer in self._offers:
+            if not offer.answer.done():
+                offer.answer.set_exception(Unavailable("the scene left before the twin answered its offer"))
 
     async def closed(self) -> None:
         """Wait until the connection ends for good.
@@ -208,27 +274,29 @@ class SceneClient:
         Raises:
             TwinError: Why, when the twin refused the scene or another one took over.
         """
-        if self._runner is not None:
-            await asyncio.wait({self._runner})
-        self._check()
-
-    def _check(self) -> None:
-        if self._failure is not None:
-            raise self._failure
+        await self._connection.closed()
 
     # What the scene says.
 
-    def send_telemetry(self, batch: TelemetryBatch) -> None:
+    def send_telemetry(self, batch: TelemetryBatch, *, stream: Hashable = None, quantised: bool = False) -> None:
         """Offer positions and gauges; replaces a batch that could not go out yet. Never waits.
 
+        Args:
+            batch: What is measured.
+            stream: Batches of several streams (such as two kinds of entities) do not replace each other.
+            quantised: Whether to write 16-bit integers: half the bytes, an error of at most half a step of 1/65534
+                of what a column spans.
+
         Raises:
-            TwinError: The twin refused the scene for good.
+            TwinError: The twin refused the scene for good. TooLarge: The twin takes no message of this size.
         """
-        self._check()
+        self._connection.check()
         self._sim_time_s = batch.sim_time_s
         request = codec.ConnectRequest()
-        mapping.write_telemetry(request.telemetry, batch)
-        self._outbox.offer(session_pb2.CHANNEL_TELEMETRY, request.SerializeToString())
+        mapping.write_telemetry(request.telemetry, batch, quantised=quantised)
+        body = request.SerializeToString()
+        self._connection.check_size(len(body))
+        self._outbox.offer(session_pb2.CHANNEL_TELEMETRY, body, stream=stream)
 
     async def telemetry_sent(self) -> None:
         """Wait until the batch offered last is on its way: for scenes that run as fast as the twin can take them.
@@ -237,308 +305,245 @@ class SceneClient:
             TwinError: The twin refused the scene for good.
         """
         await self._outbox.taken(session_pb2.CHANNEL_TELEMETRY)
-        self._check()
+        self._connection.check()
 
     async def send_pm(self, report: PmReport) -> None:
         """Queue counters of one period; kept until the twin has stored them. Waits while the buffer is full.
 
         Raises:
-            TwinError: The twin refused the scene for good.
+            TwinError: The twin refused the scene for good. TooLarge: The twin takes no message of this size.
         """
         request = codec.ConnectRequest()
         mapping.write_pm(request.pm_report, report)
-        await self._send(request)
+        await self._connection.send(request)
 
     async def send_observed(self, attributes: Iterable[SetAttribute], *, sim_time_s: float) -> None:
         """Tell the configuration as read back in the scene; the client repeats it after a reconnect."""
-        for attribute in attributes:
-            self._observed[attribute.entity_id, attribute.attribute] = attribute
+        self._observe(attributes)
         self._sim_time_s = max(self._sim_time_s, sim_time_s)
-        await self._send(self._observed_message())
+        await self._connection.room()
+        self._tell_observed()
 
     async def send_live(self, sim_time_s: float) -> None:
         """Say that the past is told; the client repeats it after a reconnect."""
         self._live, self._sim_time_s = True, sim_time_s
-        await self._send(self._live_message())
+        await self._connection.room()
+        self._tell_live()
 
     async def send_event(self, name: str, facts: Mapping[str, object], *, sim_time_s: float) -> None:
         """Tell anything else that happened."""
         request = codec.ConnectRequest()
         request.event.name, request.event.sim_time_s = name, sim_time_s
         mapping.write_facts(request.event.facts, facts)
-        await self._send(request)
+        await self._connection.send(request)
 
     async def stored(self) -> None:
         """Wait until the twin has stored everything lossless that was sent."""
         await self._outbox.drained()
-        self._check()
+        self._connection.check()
 
-    async def _send(self, request: bridge_pb2.ConnectRequest) -> None:
-        self._check()
-        await self._outbox.room()
-        self._check()
-        self._outbox.send(request)
+    async def contribute(
+        self, entities: Sequence[OfferedEntity], *, timeout_s: float = 30.0
+    ) -> tuple[EntityVerdict, ...]:
+        """Offer entities that only the scene knows and return what became of each, in the same order.
 
-    def _observed_message(self) -> bridge_pb2.ConnectRequest:
+        Raises:
+            Overloaded: Too many offers wait. DeadlineExceeded: No answer in time; the same offer may be made again.
+        """
+        if len(self._offers) >= MOST_OFFERS:
+            raise Overloaded(f"`{MOST_OFFERS}` offers wait for an answer; wait for it before offering more")
         request = codec.ConnectRequest()
-        request.observed_configuration.sim_time_s = self._sim_time_s
-        mapping.write_attributes(request.observed_configuration, self._observed.values())
-        return request
-
-    def _live_message(self) -> bridge_pb2.ConnectRequest:
-        request = codec.ConnectRequest()
-        request.live_notice.scene_id, request.live_notice.sim_time_s = self.scene_id, self._sim_time_s
-        return request
-
-    # The connection.
-
-    async def _run(self) -> None:
+        request.contribute.SetInParent()
+        for entity in entities:
+            offered = request.contribute.entities.add(local_id=entity.local_id, kind=entity.kind, name=entity.name)
+            offered.position.east_m, offered.position.north_m, offered.position.up_m = entity.position_m
+        self._connection.check_size(request.ByteSize())
+        await self._connection.room()
+        offer = _Offer(
+            request=request,
+            answer=asyncio.get_running_loop().create_future(),
+            place=self._connection.send_anyway(request),
+        )
+        self._offers.append(offer)
         try:
-            # Obeying outlives a connection: an order that is half done is finished and answered on the next one.
-            await first_of(self._connect_for_ever(), self._obey())
-        except TwinError as error:
-            self._give_up(error)
-            self._log.error("stream_refused", reason=str(error), kind=type(error).__name__)
-        except Exception as error:  # noqa: BLE001 - the task has no one else to tell; senders raise what stands in _failure
-            self._log.exception("client_failed")
-            failure = TwinError(f"the scene client failed: {type(error).__name__}: {error}")
-            failure.__cause__ = error
-            self._give_up(failure)
+            async with asyncio.timeout(timeout_s):
+                return await asyncio.shield(offer.answer)
+        except TimeoutError:
+            offer.answer.cancel()  # keeps its place in the row of answers
+            raise DeadlineExceeded(f"the twin did not answer the offer within `{timeout_s:g}` s; offer again") from None
 
-    def _give_up(self, failure: TwinError) -> None:
-        self._failure = failure
-        self._outbox.abandon()
+    # Pictures, speech, presence.
 
-    async def _connect_for_ever(self) -> None:
-        pause_s = FIRST_PAUSE_S
-        while True:
-            connections = self.connections
-            try:
-                await self._connection()
-                reason = "the twin ended the stream"
-            except (Unavailable, grpc.aio.AioRpcError) as error:
-                reason = error.details() if isinstance(error, grpc.aio.AioRpcError) else str(error)
-            if self._closing:
-                return
-            if self.connections > connections:
-                pause_s = FIRST_PAUSE_S
-            self._log.info("stream_lost", reason=reason, next_try_within_s=pause_s)
-            await asyncio.sleep(random.uniform(0, pause_s))
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+    def send_picture(self, image: CameraImage) -> None:
+        """Offer a picture that nobody asked for; replaces one of the same camera that could not go out yet."""
+        self._connection.check()
+        self._studio.show(image)
 
-    async def _connection(self) -> None:
-        options = [*CHANNEL_OPTIONS, ("grpc.use_local_subchannel_pool", 1)]
-        async with grpc.aio.insecure_channel(self._url, options=options) as channel:
-            stream = channel.stream_stream(CONNECT_METHOD)()
-            try:
-                await stream.write(self._hello())
-            except asyncio.InvalidStateError:
-                raise Unavailable(f"`{self._url}` ended the stream before Hello") from None
-            responses = aiter(stream)
-            welcome = await self._welcome(responses)
-            pulse, receipts = Pulse(), Receipts()
-            self._outbox.restart(window=welcome.lossless_window)
-            self._outbox.grant(session_pb2.CHANNEL_TELEMETRY, welcome.telemetry_credits)
-            self._told_dropped = 0
-            self._inventory.restart()
-            try:
-                await first_of(
-                    self._read(responses, welcome, pulse, receipts),
-                    self._write(stream),
-                    pulse.watch(
-                        self._outbox, codec.ConnectRequest, interval_s=welcome.heartbeat_interval_s or 2.0, missed=3
-                    ),
-                )
-            finally:
-                self._ready.clear()
+    async def send_voice(self, pcm_int16: bytes, sample_rate_hz: int) -> int:
+        """Send one utterance of mono 16-bit little-endian samples; returns how many of its chunks were lost."""
+        return await say(self._connection, pcm_int16, sample_rate_hz=sample_rate_hz)
 
-    def _hello(self) -> bytes:
-        request = codec.ConnectRequest(wall_time_unix_ns=time.time_ns(), sim_time_s=self._sim_time_s)
-        hello = request.hello
-        hello.protocol_min = hello.protocol_max = PROTOCOL_VERSION
+    def show(
+        self,
+        name: str,
+        *,
+        colour: str = "",
+        camera_position_m: Position | None = None,
+        camera_rotation: tuple[float, float, float, float] | None = None,
+        selected: Sequence[str] = (),
+    ) -> None:
+        """Show others who is here, where the camera is, and what is selected; the last one counts."""
+        self._presence = presence_of(
+            name=name,
+            colour=colour,
+            camera_position_m=camera_position_m,
+            camera_rotation=camera_rotation,
+            selected=tuple(selected),
+        )
+        self._outbox.offer(session_pb2.CHANNEL_PRESENCE, self._presence)
+
+    # What the scene wants to be told.
+
+    def subscribe(
+        self,
+        *,
+        on_telemetry: Callable[[TelemetryBatch], None] | None = None,
+        on_pm: Callable[[PmReport], None] | None = None,
+        on_alarm: Callable[[Alarm], None] | None = None,
+        on_event: Callable[[Event], None] | None = None,
+        on_presence: Callable[[People], None] | None = None,
+        kpis: Sequence[str] = (),
+        max_rate_hz: float = 0.0,
+        area_m: tuple[float, float, float, float] | None = None,
+        quantised: bool = False,
+    ) -> None:
+        """Be told what others measure and do: an engine that provides only MOTION gets its KPIs back this way.
+
+        The last call counts; one without callbacks ends it. What the scene itself sends is not told to it.
+        """
+        self._listener.subscribe(
+            Subscription(
+                channels=frozenset(
+                    name
+                    for name, callback in (
+                        ("TELEMETRY", on_telemetry),
+                        ("PM", on_pm),
+                        ("ALARMS", on_alarm),
+                        ("EVENTS", on_event),
+                        ("PRESENCE", on_presence),
+                    )
+                    if callback is not None
+                ),
+                kpis=tuple(kpis),
+                max_rate_hz=max_rate_hz,
+                area_m=area_m,
+                quantised=quantised,
+            ),
+            on_telemetry=on_telemetry,
+            on_pm=on_pm,
+            on_alarm=on_alarm,
+            on_event=on_event,
+            on_presence=on_presence,
+        )
+
+    # The stream.
+
+    def _introduce(self, hello: session_pb2.Hello) -> None:
         hello.role = session_pb2.ROLE_SCENE
         hello.scene_id, hello.epoch = self.scene_id, self.epoch
         hello.provides.extend(self._provides)
         hello.engine, hello.engine_version = self._engine, self._engine_version
         hello.frame = session_pb2.FRAME_ENU
-        return request.SerializeToString()
+        hello.takeover = self._takeover and not self._connection.streams
+        able = hello.capabilities
+        able.camera_codecs.extend(self._capabilities.camera_codecs)
+        able.archetypes.extend(self._capabilities.archetypes)
+        able.max_entities = self._capabilities.max_entities
+        able.max_frame_bytes = self._capabilities.max_frame_bytes
 
-    async def _welcome(self, responses: AsyncIterator[bytes]) -> session_pb2.Welcome:
-        try:
-            async with asyncio.timeout(WELCOME_TIMEOUT_S):
-                response = codec.decode_response(await anext(responses))
-        except TimeoutError:
-            raise DeadlineExceeded(f"`{self._url}` did not answer Hello in time") from None
-        except StopAsyncIteration:
-            raise Unavailable(f"`{self._url}` ended the stream before Welcome") from None
-        if response.HasField("refusal"):
-            raise read_refusal(response.refusal)
-        if not response.HasField("welcome"):
-            raise ProtocolError(f"the twin began with `{response.WhichOneof('body')}`, not with Welcome")
-        return response.welcome
+    def _began(self, resumed: bool) -> None:  # noqa: FBT001 - the signature is the connection's
+        self._listener.began()
+        if self._presence:
+            self._outbox.offer(session_pb2.CHANNEL_PRESENCE, self._presence)
+        if not resumed:
+            self._offer_again()
 
-    async def _write(self, stream: grpc.aio.StreamStreamCall[bytes, bytes]) -> None:
-        try:
-            while True:
-                await stream.write(await self._outbox.next())
-        except (asyncio.InvalidStateError, grpc.aio.AioRpcError):
-            # The stream is over. The reader drains what the twin still said and knows why.
-            await asyncio.Event().wait()
+    def _offer_again(self) -> None:
+        """Answers of the old session are lost; what still waits to be sent comes first, the rest is sent again."""
+        kept = [offer for offer in self._offers if self._connection.waits(offer.place)]
+        lost = [o for o in self._offers if not self._connection.waits(o.place) and not o.answer.done()]
+        for offer in lost:
+            offer.place = self._connection.send_anyway(offer.request)
+        self._offers = kept + lost
 
-    async def _read(
-        self, responses: AsyncIterator[bytes], welcome: session_pb2.Welcome, pulse: Pulse, receipts: Receipts
-    ) -> None:
-        desired: list[SetAttribute] = []
-        async for raw in responses:
-            response = codec.decode_response(raw)
-            pulse.heard()
-            if response.ack:
-                self._outbox.acknowledged(response.ack)
-            if response.seq:
-                receipts.arrived(response.seq)
-            match response.WhichOneof("body"):
-                case "topology_snapshot":
-                    self._inventory.snapshot(response.topology_snapshot)
-                case "topology_delta":
-                    if not self._inventory.delta(response.topology_delta):
-                        request = codec.ConnectRequest()
-                        request.topology_request.SetInParent()
-                        self._outbox.send_now(request)
-                case "desired_configuration":
-                    desired.extend(mapping.read_attributes(response.desired_configuration.attributes))
-                    if response.desired_configuration.last:
-                        self._started(welcome, tuple(desired))
-                case "command" | "state_request":
-                    self._take_order(response)
-                case "credit":
-                    self._outbox.grant(response.credit.channel, response.credit.messages)
-                case "heartbeat":
-                    self._answer_heartbeat(response.heartbeat)
-                case "heartbeat_reply":
-                    pulse.answered(response.heartbeat_reply)
-                case "notice":
-                    self._heed(response.notice)
-                case "refusal":
-                    raise read_refusal(response.refusal)
-                case _:
-                    pass  # news for observers, or a later version's message: nothing a scene must do
-            if response.seq:
-                self._outbox.acknowledge(receipts.done(response.seq))
-
-    def _started(self, welcome: session_pb2.Welcome, desired: tuple[SetAttribute, ...]) -> None:
-        origin = welcome.origin
-        self._start = SceneStart(
-            topology=self._inventory.topology,
-            civil=CivilTime(epoch=datetime.fromisoformat(welcome.sim_epoch), timezone=welcome.timezone),
-            resume_at_sim_s=welcome.resume_at_sim_s if welcome.has_resume_time else None,
-            past_s=welcome.past_s,
-            speed=welcome.speed,
-            desired=desired,
-            origin=Origin(
-                latitude_deg=origin.latitude_deg, longitude_deg=origin.longitude_deg, height_m=origin.height_m
-            )
-            if welcome.HasField("origin")
-            else None,
-            scenario_digest=welcome.scenario_digest,
-        )
-        self.connections += 1
-        self._log.info("connected", session=welcome.session_id, connections=self.connections)
+    def _ready(self) -> None:
         if self._observed:
-            self._outbox.send_anyway(self._observed_message())
+            self._tell_observed()
         if self._live:
-            self._outbox.send_anyway(self._live_message())
+            self._tell_live()
         if self._on_start is not None:
             self._on_start(self.start)
-        self._ready.set()
 
-    def _heed(self, notice: session_pb2.Notice) -> None:
-        self._log.info("notice", code=session_pb2.NoticeCode.Name(notice.code), message=notice.message)
-        if notice.code == session_pb2.NOTICE_CODE_TAKEN_OVER:
-            raise Conflict(f"{notice.message}; this one gives way")
+    def _heard(self, response: bridge_pb2.ConnectResponse) -> bool:
+        match response.WhichOneof("body"):
+            case "command":
+                self._orders.take_command(response.command)
+            case "state_request":
+                self._orders.take(lambda: self._send_state(response.state_request.request_id))
+            case "contribute_reply":
+                self._take_verdicts(response)
+            case "camera_request":
+                self._studio.requested(response.camera_request)
+            case _:
+                self._listener.heard(response)
+        return True
 
-    def _answer_heartbeat(self, heartbeat: session_pb2.Heartbeat) -> None:
+    def _take_verdicts(self, response: bridge_pb2.ConnectResponse) -> None:
+        if not self._offers:
+            raise ProtocolError("the twin answers an offer that was not made")
+        offer = self._offers.pop(0)
+        if not offer.answer.done():
+            offer.answer.set_result(
+                tuple(
+                    EntityVerdict(local_id=e.local_id, entity_id=e.entity_id, index=e.index, reason=e.reason)
+                    for e in response.contribute_reply.entities
+                )
+            )
+
+    def _observe(self, attributes: Iterable[SetAttribute]) -> None:
+        for attribute in attributes:
+            self._observed[attribute.entity_id, attribute.attribute] = attribute
+            self._observed_version += 1
+
+    def _tell_observed(self) -> None:
         request = codec.ConnectRequest()
-        request.heartbeat_reply.number = heartbeat.number
-        request.heartbeat_reply.sent_unix_ns = heartbeat.sent_unix_ns
-        request.heartbeat_reply.received_unix_ns = time.time_ns()
-        self._outbox.send_now(request)
-        if self.dropped != self._told_dropped:
-            self._told_dropped = self.dropped
-            request = codec.ConnectRequest()
-            request.flow_report.channel = session_pb2.CHANNEL_TELEMETRY
-            request.flow_report.dropped = self.dropped
-            request.flow_report.age_ms = 1000 * self._outbox.age_s.get(session_pb2.CHANNEL_TELEMETRY, 0.0)
-            self._outbox.send_now(request)
+        request.observed_configuration.sim_time_s = self._sim_time_s
+        mapping.write_attributes(request.observed_configuration, self._observed.values())
+        self._tell(self._observed_told, request, version=self._observed_version)
+
+    def _tell_live(self) -> None:
+        request = codec.ConnectRequest()
+        request.live_notice.scene_id, request.live_notice.sim_time_s = self.scene_id, self._sim_time_s
+        self._tell(self._live_told, request, version=1)
+
+    def _tell(self, told: _Told, request: bridge_pb2.ConnectRequest, *, version: int) -> None:
+        if told.version == version and self._connection.waits(told.place):
+            return  # it goes out again by itself; a flapping stream must not fill the buffer with it
+        told.place, told.version = self._connection.send_anyway(request), version
 
     # Orders.
-
-    def _take_order(self, order: bridge_pb2.ConnectResponse) -> None:
-        try:
-            self._orders.put_nowait(order)
-        except asyncio.QueueFull:
-            raise Overloaded(f"`{MOST_ORDERS}` orders wait in the scene; it obeys too slowly") from None
-
-    async def _obey(self) -> None:
-        while True:
-            order = await self._orders.get()
-            if order.WhichOneof("body") == "command":
-                await self._obey_command(order)
-            else:
-                await self._send_state(order.state_request.request_id)
-
-    async def _obey_command(self, order: bridge_pb2.ConnectResponse) -> None:
-        known = self._results.get(order.command.id)
-        if known is not None:
-            self._answer(known)
-            return
-        self._answer(CommandResult(command_id=order.command.id, stage=CommandStage.RECEIVED))
-        result = await self._outcome(order)
-        if not order.command.dry_run:
-            self._keep(result)
-        self._answer(result)
-
-    async def _outcome(self, order: bridge_pb2.ConnectResponse) -> CommandResult:
-        command_id = order.command.id
-
-        def no(stage: CommandStage, reason: str) -> CommandResult:
-            return CommandResult(command_id=command_id, stage=stage, reason=reason, sim_time_s=self._sim_time_s)
-
-        try:
-            command = mapping.read_command(order.command)
-        except ProtocolError as error:
-            return no(CommandStage.REJECTED, str(error))
-        if command.deadline_unix_ns and time.time_ns() > command.deadline_unix_ns:
-            return no(CommandStage.EXPIRED, "the deadline had passed when the scene got the command")
-        if command.expected_revision and command.expected_revision != self.topology.revision:
-            return no(
-                CommandStage.REJECTED,
-                f"made for revision `{command.expected_revision}`, the scene is at `{self.topology.revision}`",
-            )
-        if self._on_command is None:
-            return no(CommandStage.REJECTED, "this scene obeys no commands")
-        try:
-            answer = self._on_command(command)
-            return await answer if inspect.isawaitable(answer) else answer
-        except TwinError as error:
-            return no(CommandStage.REJECTED, str(error))
-        except Exception as error:  # noqa: BLE001 - whatever the scene's own code raises, the twin gets an answer
-            self._log.exception("command_failed", command_id=command_id)
-            return no(CommandStage.FAILED, f"{type(error).__name__}: {error}")
-
-    def _keep(self, result: CommandResult) -> None:
-        self._results[result.command_id] = result
-        while len(self._results) > KEPT_RESULTS:
-            self._results.popitem(last=False)
-        if result.stage is CommandStage.APPLIED:
-            for attribute in result.observed:
-                self._observed[attribute.entity_id, attribute.attribute] = attribute
 
     def _answer(self, result: CommandResult) -> None:
         request = codec.ConnectRequest()
         mapping.write_result(request.command_ack, result)
-        self._outbox.send_anyway(request)
+        self._connection.send_anyway(request)
+
+    def _kept(self, result: CommandResult) -> None:
+        if result.stage is CommandStage.APPLIED:
+            self._observe(result.observed)
 
     async def _send_state(self, request_id: str) -> None:
+        stream = self._connection.streams
         try:
             if self._on_state is None:
                 raise SceneUnavailable("this scene keeps no state that could be handed out")
@@ -550,17 +555,24 @@ class SceneClient:
             request.state_chunk.last = True
             self._outbox.send_now(request)
             return
-        digest = hashlib.sha256(state.data).digest()
-        for first in range(0, max(len(state.data), 1), codec.CHUNK_BYTES):
-            request = codec.ConnectRequest()
-            chunk = request.state_chunk
-            chunk.request_id, chunk.format, chunk.revision = request_id, state.format, state.revision
-            chunk.sim_time_s, chunk.offset, chunk.total_bytes = state.sim_time_s, first, len(state.data)
-            chunk.data = state.data[first : first + codec.CHUNK_BYTES]
-            if first + codec.CHUNK_BYTES >= len(state.data):
-                chunk.last, chunk.sha256 = True, digest
+        for request in _chunks_of(state, request_id):
             await self._outbox.calm()
+            if self._connection.streams != stream:
+                return  # who asked asks again
             self._outbox.send_now(request)
+
+
+def _chunks_of(state: SceneState, request_id: str) -> Iterator[bridge_pb2.ConnectRequest]:
+    digest = hashlib.sha256(state.data).digest()
+    for first in range(0, max(len(state.data), 1), codec.CHUNK_BYTES):
+        request = codec.ConnectRequest()
+        chunk = request.state_chunk
+        chunk.request_id, chunk.format, chunk.revision = request_id, state.format, state.revision
+        chunk.sim_time_s, chunk.offset, chunk.total_bytes = state.sim_time_s, first, len(state.data)
+        chunk.data = state.data[first : first + codec.CHUNK_BYTES]
+        if first + codec.CHUNK_BYTES >= len(state.data):
+            chunk.last, chunk.sha256 = True, digest
+        yield request
 
 
 def _why(error: BaseException | None) -> str:

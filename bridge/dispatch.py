@@ -6,31 +6,27 @@ import asyncio
 import hashlib
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal
 
 from bridge import codec, mapping
-from twin.commands import Command, CommandStage, Overlay
-from twin.errors import DeadlineExceeded, ProtocolError, SceneUnavailable
+from twin.commands import VISIBLE, Command, CommandResult, CommandStage, SetAttributes
+from twin.errors import DeadlineExceeded, ProtocolError, SceneNotNamed, SceneUnavailable, TwinError
 from twin.ids import uuid7
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from bridge.camera import CameraDesk
+    from bridge.register import Register
     from bridge.session import Session
     from bridge.v1 import state_pb2
-    from twin.commands import CommandResult
+    from twin.media import CameraImage
+
+    Part = Literal["KPI", "MOTION"]
 
 MAX_STATE_BYTES = 1024 * 1024 * 1024
-
-
-class FindScene(Protocol):
-    """Finds the session of a scene."""
-
-    def __call__(self, scene_id: str | None, provision: str | None) -> Session:
-        """Return the session of the scene (None = any) with the provision (None = any).
-
-        Raises:
-            SceneUnavailable: There is none.
-        """
-        ...
+SHOW_TIMEOUT_S = 2.0
+"""How long the answer for the network waits for that of who shows it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,16 +43,20 @@ class SceneState:
     data: bytes
 
 
-@dataclass(slots=True, kw_only=True)
-class _Pending:
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Order:
+    """A command on its way to one session; the session changes when the scene comes back as another one."""
+
     command: Command
     scene_id: str
+    part: Part
+    session_id: str
     answer: asyncio.Future[CommandResult]
     stage: CommandStage | None = None
     waiters: int = 0
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class _PendingState:
     session_id: str
     answer: asyncio.Future[SceneState]
@@ -66,71 +66,157 @@ class _PendingState:
 class Dispatch:
     """Implements :class:`~twin.ports.SceneLink` over the sessions of a server."""
 
-    def __init__(self, find: FindScene) -> None:
-        self._find = find
-        self._commands: dict[str, _Pending] = {}
+    def __init__(self, register: Register, camera: CameraDesk) -> None:
+        self._register = register
+        self._camera = camera
+        self._orders: dict[tuple[str, Part, str], _Order] = {}
         self._states: dict[str, _PendingState] = {}
 
     @property
     def pending(self) -> int:
         """Commands that wait for a final stage."""
-        return len(self._commands)
+        return len(self._orders)
 
     async def send(self, command: Command, *, timeout_s: float, scene_id: str | None = None) -> CommandResult:
-        """Push a command and wait for its final stage; sent again when the scene reconnects meanwhile.
+        """Push a command and wait for its final stage; it reaches a scene that reconnects meanwhile.
+
+        What only shows goes to who provides MOTION. The rest goes to who provides KPI; attributes that it applied go
+        on to a separate session that provides MOTION, whose refusal the answer tells in `reason`.
 
         Without a deadline of its own the command gets one at the time-out, so that a scene which comes back later
         answers EXPIRED rather than surprising everybody.
 
         Raises:
             SceneUnavailable: None connected. DeadlineExceeded: No final stage in time (the outcome is unknown).
+            SceneNotNamed: Several scenes and none named.
         """
-        pending = self._commands.get(command.id)
-        if pending is None:
-            pending = self._push(command, timeout_s=timeout_s, scene_id=scene_id)
-        pending.waiters += 1
-        try:
-            async with asyncio.timeout(timeout_s):
-                return await asyncio.shield(pending.answer)
-        except TimeoutError:
-            stage = pending.stage.value if pending.stage else "not even received"
-            raise DeadlineExceeded(
-                f"the scene `{pending.scene_id}` gave no final answer to command `{command.id}` within `{timeout_s:g}`"
-                f" s ({stage}); ask again with the same id to learn the outcome"
-            ) from None
-        finally:
-            pending.waiters -= 1
-            if not pending.waiters:
-                self._commands.pop(command.id, None)
-                pending.answer.cancel()
-
-    def _push(self, command: Command, *, timeout_s: float, scene_id: str | None) -> _Pending:
-        session = self._find(scene_id, None if isinstance(command.body, Overlay) else "KPI")
+        scene_id = self._scene(scene_id)
         if not command.deadline_unix_ns:
             command = replace(command, deadline_unix_ns=time.time_ns() + int(timeout_s * 1e9))
-        pending = _Pending(
-            command=command,
-            scene_id=session.info.scene_id,
-            answer=asyncio.get_running_loop().create_future(),
+        if isinstance(command.body, VISIBLE):
+            return await self._ask(command, self._showing(scene_id), part="MOTION", timeout_s=timeout_s)
+        begin_s = time.monotonic()
+        network = self._holder(scene_id, "KPI")
+        result = await self._ask(command, network, part="KPI", timeout_s=timeout_s)
+        shown = self._register.holder(scene_id, "MOTION")
+        if shown is None or shown is network or result.stage is not CommandStage.APPLIED:
+            return result
+        if not isinstance(command.body, SetAttributes):
+            return result
+        left_s = timeout_s - (time.monotonic() - begin_s)
+        against = await self._show(command, shown, timeout_s=min(SHOW_TIMEOUT_S, max(left_s, 0.0)))
+        return replace(result, reason=f"{result.reason}; {against}".removeprefix("; ")) if against else result
+
+    async def send_to_all(
+        self, command: Command, *, scene_ids: Sequence[str], timeout_s: float
+    ) -> Mapping[str, CommandResult]:
+        """Push the same command to several scenes; one final answer each, FAILED where none came."""
+
+        async def one(scene_id: str) -> CommandResult:
+            try:
+                return await self.send(command, timeout_s=timeout_s, scene_id=scene_id)
+            except TwinError as error:
+                return CommandResult(command_id=command.id, stage=CommandStage.FAILED, reason=str(error))
+
+        wanted = tuple(dict.fromkeys(scene_ids))
+        results = await asyncio.gather(*(one(scene_id) for scene_id in wanted))
+        return dict(zip(wanted, results, strict=True))
+
+    async def picture(
+        self, *, scene_id: str | None, camera_id: str = "", width: int = 0, height: int = 0, timeout_s: float
+    ) -> CameraImage:
+        """Ask a camera of a scene for one picture; see :meth:`bridge.camera.CameraDesk.picture`."""
+        return await self._camera.picture(
+            scene_id=scene_id, camera_id=camera_id, width=width, height=height, timeout_s=timeout_s
         )
-        self._commands[command.id] = pending
-        _send_command(session, command)
-        return pending
 
     def connected(self, session: Session) -> None:
-        """Send again what a scene that came back has not answered."""
-        for pending in self._commands.values():
-            if pending.scene_id == session.info.scene_id and not pending.answer.done():
-                _send_command(session, pending.command)
+        """Send what waits for an answer to the session that now holds what the order is for."""
+        for order in self._orders.values():
+            if order.scene_id != session.info.scene_id or order.answer.done():
+                continue
+            target = self._register.holder(order.scene_id, order.part)
+            if target is session or (target is None and order.part == "MOTION"):
+                order.session_id = session.info.session_id
+                _send_command(session, order.command)
 
-    def answered(self, result: CommandResult) -> None:
-        """Take a stage of a command; only the first final one counts."""
-        pending = self._commands.get(result.command_id)
-        if pending is None or pending.answer.done():
-            return
-        pending.stage = result.stage
-        if result.stage is not CommandStage.RECEIVED:
-            pending.answer.set_result(result)
+    def answered(self, session: Session, result: CommandResult) -> None:
+        """Take a stage of a command; only the first final one of the session that was asked counts."""
+        for part in ("KPI", "MOTION"):
+            order = self._orders.get((session.info.scene_id, part, result.command_id))
+            if order is None or order.session_id != session.info.session_id or order.answer.done():
+                continue
+            order.stage = result.stage
+            if result.stage is not CommandStage.RECEIVED:
+                order.answer.set_result(result)
+
+    # Who is asked.
+
+    def _scene(self, scene_id: str | None) -> str:
+        known = sorted({session.info.scene_id for session in self._register.scenes()})
+        if scene_id is not None:
+            if scene_id not in known:
+                raise SceneUnavailable(f"the scene `{scene_id}` is not connected; start it with `twin scene`")
+            return scene_id
+        if not known:
+            raise SceneUnavailable("no scene is connected; start one with `twin scene`")
+        if len(known) > 1:
+            raise SceneNotNamed(f"several scenes are connected; name one of {', '.join(known)}")
+        return known[0]
+
+    def _holder(self, scene_id: str, provision: str) -> Session:
+        session = self._register.holder(scene_id, provision)
+        if session is None:
+            raise SceneUnavailable(
+                f"nobody provides {provision} of the scene `{scene_id}` now; start one with `twin scene`"
+            )
+        return session
+
+    def _showing(self, scene_id: str) -> Session:
+        return self._register.holder(scene_id, "MOTION") or self._register.scenes(scene_id)[-1]
+
+    # How it is asked.
+
+    async def _ask(self, command: Command, session: Session, *, part: Part, timeout_s: float) -> CommandResult:
+        scene_id = session.info.scene_id
+        key = (scene_id, part, command.id)
+        order = self._orders.get(key)
+        if order is None:
+            order = self._orders[key] = _Order(
+                command=command,
+                scene_id=scene_id,
+                part=part,
+                session_id=session.info.session_id,
+                answer=asyncio.get_running_loop().create_future(),
+            )
+            _send_command(session, command)
+        order.waiters += 1
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await asyncio.shield(order.answer)
+        except TimeoutError:
+            stage = order.stage.value if order.stage else "not even received"
+            raise DeadlineExceeded(
+                f"the scene `{scene_id}` gave no final answer to command `{command.id}` within `{timeout_s:g}` s"
+                f" ({stage}); ask again with the same id to learn the outcome"
+            ) from None
+        finally:
+            order.waiters -= 1
+            if not order.waiters:
+                del self._orders[key]
+                order.answer.cancel()
+
+    async def _show(self, command: Command, session: Session, *, timeout_s: float) -> str:
+        """Let who shows the scene follow; returns why it does not, "" when it does."""
+        try:
+            result = await self._ask(command, session, part="MOTION", timeout_s=timeout_s)
+        except TwinError as error:
+            return f"who shows the scene did not say whether it follows: {error}"
+        if result.stage is CommandStage.APPLIED:
+            return ""
+        return f"who shows the scene does not follow ({result.stage.value}): {result.reason}"
+
+    # States.
 
     async def request_state(self, scene_id: str | None, *, timeout_s: float) -> SceneState:
         """Ask a scene for its state and put the chunks together.
@@ -139,7 +225,7 @@ class Dispatch:
             SceneUnavailable: None connected that provides STATE, or it has none.
             DeadlineExceeded: Not in time. ProtocolError: The chunks do not fit together.
         """
-        session = self._find(scene_id, "STATE")
+        session = self._holder(self._scene(scene_id), "STATE")
         request_id = uuid7()
         pending = _PendingState(
             session_id=session.info.session_id,
@@ -149,7 +235,7 @@ class Dispatch:
         self._states[request_id] = pending
         response = codec.ConnectResponse()
         response.state_request.request_id = request_id
-        session.outbox.send(response)
+        session.tell(response)
         try:
             async with asyncio.timeout(timeout_s):
                 return await pending.answer
@@ -168,6 +254,8 @@ class Dispatch:
         if chunk.reason:
             pending.answer.set_exception(SceneUnavailable(f"the scene has no state: {chunk.reason}"))
             return
+        if chunk.offset == 0:  # the scene begins again after a break
+            pending.data.clear()
         if chunk.offset != len(pending.data) or chunk.total_bytes > MAX_STATE_BYTES:
             pending.answer.set_exception(
                 ProtocolError(
@@ -191,7 +279,7 @@ class Dispatch:
 
     def close(self) -> None:
         """Tell everybody who still waits that no answer will come."""
-        for waiting in (*self._commands.values(), *self._states.values()):
+        for waiting in (*self._orders.values(), *self._states.values()):
             if not waiting.answer.done():
                 waiting.answer.set_exception(SceneUnavailable("the bridge stops"))
 
@@ -199,4 +287,5 @@ class Dispatch:
 def _send_command(session: Session, command: Command) -> None:
     response = codec.ConnectResponse()
     mapping.write_command(response.command, command)
-    session.outbox.send(response)
+    response.command.fencing_number = session.info.fencing_number
+    session.tell(response)

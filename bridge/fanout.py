@@ -1,20 +1,29 @@
-"""Figures and news for those who only watch: encoded once per wish, newest wins, nothing lost unnoticed."""
+"""Figures and news for those who asked for them: encoded once per wish, newest wins, nothing lost unnoticed.
+
+A batch goes through two slots in which the newest wins: one per stream of figures in front of the encoding worker,
+and one per receiver behind it (:mod:`bridge.outbox`). Cutting and encoding run on the one thread that the fan-out
+owns; everything else happens on the event loop.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import time
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import structlog
 
 from bridge import codec, mapping
+from bridge.conflate import conflated
 from bridge.v1 import figures_pb2, session_pb2
-from twin.errors import Overloaded
+from bridge.wish import Wish, cut_batch, cut_report, wish_of
 from twin.kpi import KPIS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -28,106 +37,319 @@ if TYPE_CHECKING:
 OBSERVER_LIMIT = 512
 """Lossless messages that an observer may leave unacknowledged before PM reports to it are dropped."""
 
-_KNOWN = {row.name for row in KPIS}
+STREAMS_LIMIT = 16
+"""Streams of figures remembered per scene; a scene has one per kind of entity that it measures."""
+
+FLOW_S = 1.0
+"""How often a receiver is told what it lost, at most."""
+
+_KNOWN_KPIS = {row.name for row in KPIS}
+_KNOWN_CHANNELS = {number for number in session_pb2.Channel.values() if number != session_pb2.CHANNEL_UNSPECIFIED}
 
 
-class _Wish(NamedTuple):
-    """What makes two observers want the same bytes."""
+class _Stream(NamedTuple):
+    """Batches that replace each other: of one sender, with one set of columns."""
 
-    kpis: frozenset[str]
-    area: tuple[float, float, float, float] | None
+    scene_id: str
+    sender_id: str
+    kpis: tuple[str, ...]
+
+
+@dataclass(slots=True, eq=False)
+class _Watcher:
+    """One receiver.
+
+    Attributes:
+        up_to_date: Streams of which it was given everything; of any other it needs the whole picture next.
+        due_s: When it may get the next message of a stream.
+        told: By channel, the (dropped, age) that it was told last.
+    """
+
+    session: Session
+    wish: Wish
+    up_to_date: set[_Stream] = field(default_factory=set[_Stream])
+    due_s: dict[_Stream, float] = field(default_factory=dict[_Stream, float])
+    told: dict[int, tuple[int, float]] = field(default_factory=dict[int, tuple[int, float]])
+
+    def wants(self, scene_id: str, channel: session_pb2.Channel.ValueType) -> bool:
+        session = self.session
+        return session.info.scene_id == scene_id and channel in session.subscription.channels
+
+
+class _Job(NamedTuple):
+    """A batch that waits to be encoded."""
+
+    batch: TelemetryBatch
+    since_s: float
+    watchers: list[_Watcher]
+
+
+class _Order(NamedTuple):
+    """One buffer to make on the worker."""
+
+    wish: Wish
+    batch: TelemetryBatch
+    place_m: NDArray[np.float32]
 
 
 class Fanout:
-    """The observers of a server."""
+    """Everybody who subscribed on a server: observers, and scenes that watch others.
 
-    def __init__(self) -> None:
-        self.observers: list[Session] = []
-        self._home_m: dict[str, NDArray[np.float32]] = {}
+    Args:
+        topology_of: Returns the present inventory of a scene.
 
-    def join(self, session: Session, topology: Topology) -> None:
-        """Let an observer watch."""
-        self.observers.append(session)
-        places = np.zeros((len(topology), 3), dtype=np.float32)
-        for entity in topology.entities:
-            if entity.index < len(places):
-                places[entity.index] = entity.position_m
-        self._home_m[session.info.scene_id] = places
+    Attributes:
+        encoded: Buffers of figures made; equal wishes share one.
+        replaced: Batches that a newer one replaced before they were encoded.
+    """
+
+    def __init__(self, topology_of: Callable[[str], Topology]) -> None:
+        self.encoded = 0
+        self.replaced = 0
+        self._topology_of = topology_of
+        self._watchers: dict[str, _Watcher] = {}
+        self._latest: dict[_Stream, TelemetryBatch] = {}
+        self._places: dict[str, tuple[Topology, NDArray[np.float32]]] = {}
+        self._slots: dict[_Stream, _Job] = {}
+        self._wake = asyncio.Event()
+        self._thread: ThreadPoolExecutor | None = None
+        self._tasks: tuple[asyncio.Task[None], ...] = ()
+        self._log = structlog.get_logger("bridge")
+
+    # Who is there.
+
+    def join(self, session: Session) -> None:
+        """Let a client watch; it gets what it subscribes to."""
+        self._watch(session)
 
     def leave(self, session: Session) -> None:
-        """Forget an observer."""
-        self.observers.remove(session)
+        """Forget a client, observer or scene, and the figures that it told."""
+        self._watchers.pop(session.info.session_id, None)
+        for stream in [stream for stream in self._latest if stream.sender_id == session.info.session_id]:
+            del self._latest[stream]
+
+    def resumed(self, session: Session) -> None:
+        """Note that a client came back: what was on its way may be lost, so it needs the whole picture."""
+        watcher = self._watchers.get(session.info.session_id)
+        if watcher is not None:
+            watcher.up_to_date.clear()
 
     def subscribed(self, session: Session, subscribe: session_pb2.Subscribe) -> None:
-        """Tell an observer what was understood of its wish."""
+        """Take a wish, the last one counts, and tell the client what was understood of it."""
+        self._watch(session)
+        quantised = wish_of(subscribe).quantised
         response = codec.ConnectResponse()
-        response.subscribe_reply.channels.extend(subscribe.channels)
-        response.subscribe_reply.unknown_kpis.extend(k for k in subscribe.kpis if k not in _KNOWN)
-        response.subscribe_reply.encoding = figures_pb2.ENCODING_FLOAT32
+        reply = response.subscribe_reply
+        reply.channels.extend(sorted(_KNOWN_CHANNELS.intersection(subscribe.channels)))
+        reply.unknown_kpis.extend(name for name in dict.fromkeys(subscribe.kpis) if name not in _KNOWN_KPIS)
+        reply.encoding = figures_pb2.ENCODING_QUANTISED_INT16 if quantised else figures_pb2.ENCODING_FLOAT32
         session.outbox.send_now(response)
 
-    def telemetry(self, batch: TelemetryBatch) -> None:
-        """Offer a batch to everybody who wants some of it."""
-        encoded: dict[_Wish, bytes] = {}
+    def _watch(self, session: Session) -> None:
+        wish = wish_of(session.subscription)
+        watcher = self._watchers.get(session.info.session_id)
+        if watcher is None or watcher.session is not session:
+            self._watchers[session.info.session_id] = _Watcher(session, wish)
+        else:
+            watcher.wish = wish
+            watcher.up_to_date.clear()
+            watcher.due_s.clear()
+        if not self._tasks:
+            self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="bridge-encode")
+            works = (self._encode_for_ever(), self._tend_for_ever())
+            self._tasks = tuple(asyncio.create_task(work, name="bridge-fanout") for work in works)
+
+    async def close(self) -> None:
+        """End the worker; safe to call twice. A later client starts it again."""
+        tasks, self._tasks = self._tasks, ()
+        thread, self._thread = self._thread, None
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if thread is not None:
+            await asyncio.to_thread(thread.shutdown)
+        self._slots.clear()
+        self._latest.clear()
+
+    # Figures.
+
+    def telemetry(self, batch: TelemetryBatch, *, sender: Session | None = None) -> None:
+        """Offer a batch to everybody who wants some of it, except its sender."""
+        stream = _Stream(batch.scene_id, sender.info.session_id if sender else "", batch.kpis)
+        self._remember(stream, batch)
         now_s = time.monotonic()
-        for session in self._wanting(batch.scene_id, session_pb2.CHANNEL_TELEMETRY):
-            rate_hz = session.subscription.max_rate_hz
-            if rate_hz > 0:
-                if now_s < session.next_telemetry_s:
-                    continue
-                session.next_telemetry_s = max(session.next_telemetry_s + 1 / rate_hz, now_s)
-            wish = _wish_of(session.subscription)
-            if wish not in encoded:
-                response = codec.ConnectResponse()
-                mapping.write_telemetry(response.telemetry, self._cut(batch, wish))
-                encoded[wish] = response.SerializeToString()
-            session.outbox.offer(session_pb2.CHANNEL_TELEMETRY, encoded[wish])
-
-    def _cut(self, batch: TelemetryBatch, wish: _Wish) -> TelemetryBatch:
-        if wish.kpis:
-            columns = [i for i, name in enumerate(batch.kpis) if name in wish.kpis]
-            batch = replace(batch, kpis=tuple(batch.kpis[i] for i in columns), values=batch.values[:, columns])
-        if wish.area is not None:
-            west, south, east, north = wish.area
-            place = batch.position_m if batch.position_m is not None else self._home(batch)
-            inside = (place[:, 0] >= west) & (place[:, 0] <= east) & (place[:, 1] >= south) & (place[:, 1] <= north)
-            batch = replace(
-                batch,
-                entity_index=batch.entity_index[inside],
-                position_m=None if batch.position_m is None else batch.position_m[inside],
-                values=batch.values[inside],
-            )
-        return batch
-
-    def _home(self, batch: TelemetryBatch) -> NDArray[np.float32]:
-        places = self._home_m[batch.scene_id]
-        return places[np.minimum(batch.entity_index, len(places) - 1)]
-
-    def pm(self, report: PmReport) -> None:
-        """Send a report to everybody who wants it; an observer that does not keep up misses it, counted."""
-        response = codec.ConnectResponse()
-        for session in self._wanting(report.scene_id, session_pb2.CHANNEL_PM):
-            if not response.HasField("pm_report"):
-                mapping.write_pm(response.pm_report, report)
-            if session.outbox.depth >= OBSERVER_LIMIT:
-                missed = session.outbox.dropped.get(session_pb2.CHANNEL_PM, 0) + 1
-                session.outbox.dropped[session_pb2.CHANNEL_PM] = missed
-                _report_flow(session, session_pb2.CHANNEL_PM)
+        receivers: list[_Watcher] = []
+        for watcher in self._receivers(stream):
+            if now_s < watcher.due_s.get(stream, 0.0):
+                watcher.up_to_date.discard(stream)
             else:
-                session.outbox.send(response)
+                receivers.append(watcher)
+        if receivers:
+            self._put(stream, batch, now_s, receivers)
 
-    def alarm(self, alarm: Alarm) -> None:
+    def _remember(self, stream: _Stream, batch: TelemetryBatch) -> None:
+        older = self._latest.pop(stream, None)
+        self._latest[stream] = batch if older is None else conflated(older, batch)
+        if older is None:
+            siblings = [other for other in self._latest if other.scene_id == stream.scene_id]
+            for forgotten in siblings[:-STREAMS_LIMIT]:
+                del self._latest[forgotten]
+        cached = self._places.get(stream.scene_id)
+        if cached is not None:
+            _move(cached[1], batch)
+
+    def _receivers(self, stream: _Stream) -> list[_Watcher]:
+        return [
+            watcher
+            for session_id, watcher in self._watchers.items()
+            if session_id != stream.sender_id
+            and not watcher.session.suspended
+            and watcher.wants(stream.scene_id, session_pb2.CHANNEL_TELEMETRY)
+        ]
+
+    def _put(self, stream: _Stream, batch: TelemetryBatch, since_s: float, receivers: list[_Watcher]) -> None:
+        """Put a batch into the slot in front of the worker; who waited for the one in there gets the newer one."""
+        for watcher in receivers:
+            self._next_due(watcher, stream, since_s)
+        older = self._slots.pop(stream, None)
+        if older is not None:
+            self.replaced += 1
+            for watcher in older.watchers:
+                watcher.up_to_date.discard(stream)
+                _lost(watcher.session, session_pb2.CHANNEL_TELEMETRY)
+            receivers = list(dict.fromkeys((*older.watchers, *receivers)))
+        self._slots[stream] = _Job(batch, since_s, receivers)
+        self._wake.set()
+
+    def _next_due(self, watcher: _Watcher, stream: _Stream, now_s: float) -> None:
+        rate_hz = watcher.session.subscription.max_rate_hz
+        if rate_hz > 0:  # the rate is shared by all streams that the watcher gets
+            streams = sum(
+                other.scene_id == stream.scene_id and other.sender_id != watcher.session.info.session_id
+                for other in self._latest
+            )
+            pause_s = max(streams, 1) / rate_hz
+            # A hundredth of grace, or the jitter of a sender at this very rate would cost every other message.
+            # As before: next = max(previous + pause, now), so that the jitter of a sender costs no message.
+            watcher.due_s[stream] = max(watcher.due_s.get(stream, 0.0) + pause_s, now_s)
+
+    async def _encode_for_ever(self) -> None:
+        while True:
+            while not self._slots:
+                self._wake.clear()
+                await self._wake.wait()
+            stream = next(iter(self._slots))
+            await self._encode(stream, self._slots.pop(stream))
+
+    async def _encode(self, stream: _Stream, job: _Job) -> None:
+        latest = self._latest.get(stream, job.batch)
+        told_all = latest.entity_index.size == job.batch.entity_index.size
+        plan: dict[tuple[Wish, bool], list[_Watcher]] = {}
+        for watcher in job.watchers:
+            missed = stream not in watcher.up_to_date or watcher.session.outbox.waits(
+                session_pb2.CHANNEL_TELEMETRY, stream
+            )
+            plan.setdefault((watcher.wish, told_all or missed), []).append(watcher)
+            watcher.up_to_date.add(stream)
+        orders: list[_Order] = []
+        for wish, whole in plan:
+            batch = latest if whole else job.batch
+            orders.append(_Order(wish, batch, self._place_of(batch, wish)))
+        try:
+            bodies = await asyncio.get_running_loop().run_in_executor(self._thread, _make, orders)
+        except Exception:  # noqa: BLE001 - one batch is lost, and said to be; the fan-out must go on for everybody else
+            self._log.exception("telemetry_not_encoded", scene=stream.scene_id)
+            for watcher in job.watchers:
+                watcher.up_to_date.discard(stream)
+                _lost(watcher.session, session_pb2.CHANNEL_TELEMETRY)
+            return
+        for ((wish, _), watchers), body in zip(plan.items(), bodies, strict=True):
+            if body is None:
+                continue
+            self.encoded += 1
+            for watcher in watchers:
+                here = self._watchers.get(watcher.session.info.session_id) is watcher
+                if here and watcher.wish == wish and watcher.wants(stream.scene_id, session_pb2.CHANNEL_TELEMETRY):
+                    watcher.session.outbox.offer(
+                        session_pb2.CHANNEL_TELEMETRY, body, stream=stream, since_s=job.since_s
+                    )
+
+    def _place_of(self, figures: TelemetryBatch | PmReport, wish: Wish) -> NDArray[np.float32]:
+        """Return ``[n, 3]`` where the entities are: as the batch says, else as last heard, else as planned."""
+        if wish.area_m is None:
+            return np.zeros((0, 3), np.float32)
+        position_m = getattr(figures, "position_m", None)
+        if position_m is not None:
+            return position_m
+        topology = self._topology_of(figures.scene_id)
+        cached = self._places.get(figures.scene_id)
+        if cached is None or cached[0] is not topology:
+            place_m = np.zeros((max((e.index for e in topology.entities), default=0) + 1, 3), np.float32)
+            for entity in topology.entities:
+                place_m[entity.index] = entity.position_m
+            cached = self._places[figures.scene_id] = (topology, place_m)
+            for stream, batch in self._latest.items():
+                if stream.scene_id == figures.scene_id:
+                    _move(place_m, batch)
+        return cached[1][np.minimum(figures.entity_index, len(cached[1]) - 1)]
+
+    # What was lost, and who is behind although nothing new arrives.
+
+    async def _tend_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(FLOW_S)
+            for watcher in tuple(self._watchers.values()):
+                _report_flow(watcher)
+            now_s = time.monotonic()
+            for stream, batch in tuple(self._latest.items()):
+                behind = [
+                    watcher
+                    for watcher in self._receivers(stream)
+                    if stream not in watcher.up_to_date and now_s >= watcher.due_s.get(stream, 0.0)
+                ]
+                if behind and stream not in self._slots:
+                    self._put(stream, batch, now_s, behind)
+
+    # News.
+
+    def pm(self, report: PmReport, *, sender: Session | None = None) -> None:
+        """Send a report to everybody who wants it; an observer that does not keep up misses it, counted."""
+        encoded: dict[Wish, bytes | None] = {}
+        for watcher in self._wanting(report.scene_id, session_pb2.CHANNEL_PM):
+            session = watcher.session
+            if session is sender:
+                continue
+            wish = watcher.wish._replace(quantised=False)
+            if wish not in encoded:
+                encoded[wish] = _pm_body(cut_report(report, wish, self._place_of(report, wish)))
+            body = encoded[wish]
+            if body is None:
+                continue
+            if session.outbox.depth >= OBSERVER_LIMIT or not session.outbox.has_room:
+                _lost(session, session_pb2.CHANNEL_PM)
+            else:
+                session.tell_encoded(body)
+
+    def alarm(self, alarm: Alarm, *, sender: Session | None = None) -> None:
         """Send an alarm."""
         response = codec.ConnectResponse()
         mapping.write_alarm(response.alarm, alarm)
-        self._tell(alarm.scene_id, session_pb2.CHANNEL_ALARMS, response)
+        self._tell(alarm.scene_id, session_pb2.CHANNEL_ALARMS, response, sender=sender)
 
-    def event(self, scene_id: str, name: str, facts: Mapping[str, object], sim_time_s: float) -> None:
+    def event(
+        self,
+        scene_id: str,
+        name: str,
+        facts: Mapping[str, object],
+        sim_time_s: float,
+        *,
+        sender: Session | None = None,
+    ) -> None:
         """Send an event."""
         response = codec.ConnectResponse()
         response.event.name, response.event.scene_id, response.event.sim_time_s = name, scene_id, sim_time_s
         mapping.write_facts(response.event.facts, facts)
-        self._tell(scene_id, session_pb2.CHANNEL_EVENTS, response)
+        self._tell(scene_id, session_pb2.CHANNEL_EVENTS, response, sender=sender)
 
     def live(self, scene_id: str, sim_time_s: float) -> None:
         """Say that a scene went live."""
@@ -143,28 +365,64 @@ class Fanout:
         self._tell(scene_id, session_pb2.CHANNEL_COMMANDS, response)
 
     def _tell(
-        self, scene_id: str, channel: session_pb2.Channel.ValueType, response: bridge_pb2.ConnectResponse
+        self,
+        scene_id: str,
+        channel: session_pb2.Channel.ValueType,
+        response: bridge_pb2.ConnectResponse,
+        *,
+        sender: Session | None = None,
     ) -> None:
-        for session in self._wanting(scene_id, channel):
-            try:
-                session.outbox.send(response)
-            except Overloaded:
-                session.end(session_pb2.NOTICE_CODE_IGNORED, "news were not acknowledged; connect again to go on")
+        for watcher in self._wanting(scene_id, channel):
+            if watcher.session is not sender:
+                watcher.session.tell(response)
 
-    def _wanting(self, scene_id: str, channel: session_pb2.Channel.ValueType) -> list[Session]:
-        return [s for s in self.observers if s.info.scene_id == scene_id and channel in s.subscription.channels]
+    def _wanting(self, scene_id: str, channel: session_pb2.Channel.ValueType) -> list[_Watcher]:
+        return [watcher for watcher in self._watchers.values() if watcher.wants(scene_id, channel)]
 
 
-def _wish_of(subscribe: session_pb2.Subscribe) -> _Wish:
-    area = subscribe.area_of_interest
-    return _Wish(
-        frozenset(subscribe.kpis),
-        (area.west_m, area.south_m, area.east_m, area.north_m) if subscribe.HasField("area_of_interest") else None,
-    )
+def _make(orders: list[_Order]) -> list[bytes | None]:
+    """Return one buffer per order, None where nothing is wanted; runs on the worker."""
+    bodies: list[bytes | None] = []
+    for wish, batch, place_m in orders:
+        wanted = cut_batch(batch, wish, place_m)
+        if wanted is None:
+            bodies.append(None)
+            continue
+        response = codec.ConnectResponse()
+        mapping.write_telemetry(response.telemetry, wanted, quantised=wish.quantised)
+        bodies.append(response.SerializeToString())
+    return bodies
 
 
-def _report_flow(session: Session, channel: session_pb2.Channel.ValueType) -> None:
+def _move(place_m: NDArray[np.float32], batch: TelemetryBatch) -> None:
+    if batch.position_m is not None:
+        known = batch.entity_index < len(place_m)
+        place_m[batch.entity_index[known]] = batch.position_m[known]
+
+
+def _pm_body(report: PmReport | None) -> bytes | None:
+    if report is None:
+        return None
     response = codec.ConnectResponse()
-    response.flow_report.channel = channel
-    response.flow_report.dropped = session.outbox.dropped[channel]
-    session.outbox.send_now(response)
+    mapping.write_pm(response.pm_report, report)
+    return response.SerializeToString()
+
+
+def _lost(session: Session, channel: session_pb2.Channel.ValueType) -> None:
+    session.outbox.dropped[channel] = session.outbox.dropped.get(channel, 0) + 1
+
+
+def _report_flow(watcher: _Watcher) -> None:
+    """Tell a receiver what it lost and how old its figures are, as far as this changed."""
+    outbox = watcher.session.outbox
+    for channel in session_pb2.Channel.values():
+        if channel not in outbox.dropped and channel not in outbox.age_s:
+            continue
+        now = (outbox.dropped.get(channel, 0), round(1000 * outbox.age_s.get(channel, 0.0), 1))
+        if watcher.told.get(channel) == now or not outbox.is_calm:  # who does not read is not told, either
+            continue
+        watcher.told[channel] = now
+        response = codec.ConnectResponse()
+        response.flow_report.channel = channel
+        response.flow_report.dropped, response.flow_report.age_ms = now
+        outbox.send_now(response)

@@ -11,21 +11,32 @@ from bridge.stream import PROTOCOL_VERSION
 from twin.kpi import KPIS
 
 if TYPE_CHECKING:
-    from bridge.outbox import Outbox
+    from bridge.session import Session
     from bridge.stream import BridgeSettings
     from bridge.v1 import session_pb2, topology_pb2
     from twin.ports import SceneStart
     from twin.topology import Entity, Topology
 
+MOST_DELTA_BYTES = 2 * codec.CHUNK_BYTES
+"""A larger change goes as a whole inventory, which can be cut into chunks."""
 DESIRED_CHUNK = 2000
 """Attributes per DesiredConfiguration, about 100 bytes each."""
 
 
 def write_welcome(
-    welcome: session_pb2.Welcome, start: SceneStart, *, session_id: str, settings: BridgeSettings
+    welcome: session_pb2.Welcome, session: Session, start: SceneStart, *, settings: BridgeSettings
 ) -> None:
-    """Fill Welcome with what the sink decided and the rhythm of this server."""
-    welcome.session_id = session_id
+    """Fill Welcome with what the sink decided, the rights of the client and the rhythm of this server."""
+    welcome.session_id = session.info.session_id
+    welcome.scene_id = session.info.scene_id
+    welcome.scopes.extend(sorted(session.guest.scopes))
+    welcome.fencing_number = session.info.fencing_number
+    welcome.lease_s = settings.lease_s
+    welcome.resume_token = session.new_token()
+    welcome.resume_ttl_s = settings.resume_ttl_s
+    welcome.camera_credits = settings.camera_credits
+    welcome.voice_credits = settings.voice_credits
+    welcome.max_message_bytes = settings.max_message_bytes
     welcome.protocol_version = PROTOCOL_VERSION
     if start.origin is not None:
         welcome.origin.latitude_deg = start.origin.latitude_deg
@@ -54,7 +65,7 @@ def write_snapshot(message: topology_pb2.TopologySnapshot, topology: Topology) -
         mapping.write_entity(message.entities.add(), entity)
 
 
-def send_topology(outbox: Outbox, topology: Topology) -> None:
+def send_topology(session: Session, topology: Topology) -> None:
     """Queue the inventory in chunks of about 256 KB."""
     response = codec.ConnectResponse()
     snapshot = response.topology_snapshot
@@ -65,14 +76,14 @@ def send_topology(outbox: Outbox, topology: Topology) -> None:
         mapping.write_entity(row, entity)
         size += row.ByteSize()
         if size >= codec.CHUNK_BYTES:
-            outbox.send(response)
+            session.tell(response)
             del snapshot.entities[:]
             size = 0
     snapshot.last = True
-    outbox.send(response)
+    session.tell(response)
 
 
-def send_delta(outbox: Outbox, old: Topology, new: Topology) -> None:
+def send_delta(session: Session, old: Topology, new: Topology) -> None:
     """Queue what changed between two revisions."""
     response = codec.ConnectResponse()
     delta = response.topology_delta
@@ -83,14 +94,17 @@ def send_delta(outbox: Outbox, old: Topology, new: Topology) -> None:
             mapping.write_entity(delta.upsert.add(), entity)
     if before:
         codec.put_array(delta, "remove", np.array(sorted(before), dtype=np.uint32))
-    outbox.send(response)
+    if response.ByteSize() > MOST_DELTA_BYTES:
+        send_topology(session, new)
+        return
+    session.tell(response)
 
 
-def send_desired(outbox: Outbox, start: SceneStart) -> None:
+def send_desired(session: Session, start: SceneStart) -> None:
     """Queue the configuration that the scene must have, in chunks."""
     for first in range(0, max(len(start.desired), 1), DESIRED_CHUNK):
         response = codec.ConnectResponse()
         response.desired_configuration.revision = start.topology.revision
         mapping.write_attributes(response.desired_configuration, start.desired[first : first + DESIRED_CHUNK])
         response.desired_configuration.last = first + DESIRED_CHUNK >= len(start.desired)
-        outbox.send(response)
+        session.tell(response)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, assert_never
 import numpy as np
 
 from bridge import codec
+from bridge.quantise import Quantised, from_bytes, quantise, restore, to_bytes
 from bridge.v1 import command_pb2, news_pb2, session_pb2
 from twin.alarms import Alarm, AlarmEvidence, Severity
 from twin.commands import (
@@ -158,28 +159,54 @@ def read_entity(message: topology_pb2.Entity) -> Entity:
     )
 
 
-def write_telemetry(message: figures_pb2.Telemetry, batch: TelemetryBatch) -> None:
-    """Write positions and gauges of one moment."""
+def write_telemetry(message: figures_pb2.Telemetry, batch: TelemetryBatch, *, quantised: bool = False) -> None:
+    """Write positions and gauges of one moment, as 32-bit floats or as 16-bit integers."""
     message.scene_id = batch.scene_id
     message.epoch = batch.epoch
     message.number = batch.seq
     message.revision = batch.revision
     message.sim_time_s = batch.sim_time_s
+    message.keyframe = batch.keyframe
     codec.put_array(message, "entity_index", batch.entity_index.astype(np.uint32, copy=False))
+    message.kpis.extend(batch.kpis)
+    if quantised:
+        _write_quantised(message.quantised, batch)
+        return
     if batch.position_m is not None:
         codec.put_array(message, "position_m", batch.position_m.astype(np.float32, copy=False))
-    message.kpis.extend(batch.kpis)
     codec.put_array(message, "values", batch.values.astype(np.float32, copy=False))
 
 
+def _write_quantised(message: figures_pb2.Quantised, batch: TelemetryBatch) -> None:
+    message.SetInParent()
+    if batch.position_m is not None:
+        integers, offset, scale = quantise(batch.position_m)
+        message.position_int16 = to_bytes(integers)
+        codec.put_array(message, "position_offset_m", offset)
+        codec.put_array(message, "position_scale_m", scale)
+    if batch.kpis:
+        integers, offset, scale = quantise(batch.values)
+        message.values_int16 = to_bytes(integers)
+        codec.put_array(message, "values_offset", offset)
+        codec.put_array(message, "values_scale", scale)
+
+
 def read_telemetry(message: figures_pb2.Telemetry, *, scene_id: str = "") -> TelemetryBatch:
-    """Return positions and gauges; `scene_id` stands in when the message names none.
+    """Return positions and gauges, however they were written; `scene_id` stands in when the message names none.
 
     Raises:
         ProtocolError: The lists do not fit together.
     """
     index = codec.get_indices(message, "entity_index")
-    position = codec.get_floats(message, "position_m")
+    kpis = tuple(message.kpis)
+    if message.HasField("quantised"):
+        if any(len(getattr(message, field)) for field in ("position_m", "rotation", "values")):
+            raise ProtocolError("`quantised` is set beside lists of floats; write the figures once")
+        position, values = _read_quantised(message.quantised, index.size, len(kpis))
+    else:
+        flat = codec.get_floats(message, "position_m")
+        position = _matrix(flat, index.size, 3, "position_m") if flat.size or not index.size else None
+        values = _figures(codec.get_floats(message, "values"), index.size, len(kpis))
     return TelemetryBatch(
         scene_id=_scene_of(message.scene_id, scene_id),
         epoch=message.epoch,
@@ -187,10 +214,36 @@ def read_telemetry(message: figures_pb2.Telemetry, *, scene_id: str = "") -> Tel
         revision=message.revision,
         sim_time_s=read_moment(message.sim_time_s, "sim_time_s"),
         entity_index=index,
-        position_m=_matrix(position, index.size, 3, "position_m") if position.size or not index.size else None,
-        kpis=tuple(message.kpis),
-        values=_figures(codec.get_floats(message, "values"), index.size, len(message.kpis)),
+        position_m=position,
+        kpis=kpis,
+        values=values,
+        keyframe=message.keyframe,
     )
+
+
+def _read_quantised(
+    message: figures_pb2.Quantised, rows: int, columns: int
+) -> tuple[NDArray[np.float32] | None, NDArray[np.float32]]:
+    position = None
+    if message.position_int16 or not rows:
+        position = _restored(message, rows, 3 if rows else 0, "position_int16", "position_offset_m", "position_scale_m")
+        position = position.reshape(rows, 3)
+    return position, _restored(message, rows, columns, "values_int16", "values_offset", "values_scale")
+
+
+def _restored(
+    message: figures_pb2.Quantised, rows: int, columns: int, field: str, offset_field: str, scale_field: str
+) -> NDArray[np.float32]:
+    integers = from_bytes(getattr(message, field), rows=rows, columns=columns, field=field)
+    offset, scale = codec.get_floats(message, offset_field), codec.get_floats(message, scale_field)
+    if rows and not offset.size == scale.size == columns:
+        raise ProtocolError(
+            f"`{offset_field}` and `{scale_field}` hold `{offset.size}` and `{scale.size}` numbers for `{columns}`"
+            " columns; send one of each per column"
+        )
+    if not rows:
+        return np.zeros((0, columns), np.float32)
+    return restore(Quantised(integers, offset, scale), field=field)
 
 
 def write_pm(message: figures_pb2.PmReport, report: PmReport) -> None:

@@ -1,57 +1,54 @@
-"""The gRPC server of the bridge: who may come in, where commands go, who watches.
+"""The server of the bridge: sessions come in, their words go to the twin, orders and news go out.
 
 Everything that a scene says goes to the :class:`~twin.ports.SceneSink`; the way back is :attr:`BridgeServer.link`.
-Loopback only.
+A stream is any source of bytes with a way to answer: gRPC here, WebSocket in :mod:`bridge.gateway`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import grpc
-import grpc.aio
 import structlog
 
-from bridge import codec, mapping
+from bridge import codec
+from bridge.access import OpenDoor
 from bridge.dispatch import Dispatch
-from bridge.errors import VersionMismatch, row_of, write_refusal
+from bridge.errors import write_refusal
 from bridge.fanout import Fanout
 from bridge.greeting import send_delta, send_desired, send_topology, write_welcome
-from bridge.health import BridgeHealth, dropped_by, health_of
-from bridge.session import Session
-from bridge.stream import CHANNEL_OPTIONS, PROTOCOL_VERSION, BridgeSettings
-from bridge.unary import unary_handlers
+from bridge.grpc_door import GrpcDoor, check_exposure
+from bridge.health import BridgeHealth, Tally, health_of
+from bridge.media import MediaRoom
+from bridge.reception import Reception, info_of
+from bridge.register import Register
+from bridge.session import Session, Stream
+from bridge.stream import BridgeSettings
 from bridge.v1 import session_pb2
-from twin.errors import (
-    InvalidInput,
-    Overloaded,
-    PortInUse,
-    ProtocolError,
-    SceneUnavailable,
-    StartError,
-    TwinError,
-    Unavailable,
-)
-from twin.ids import uuid7
-from twin.ports import SceneInfo
+from twin.errors import Overloaded, SceneNotNamed, SceneUnavailable, TwinError, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
+    from bridge.access import Doorkeeper, Guest, TlsFiles
     from bridge.dispatch import SceneState
+    from bridge.presence import Person
     from bridge.v1 import bridge_pb2
     from twin.alarms import Alarm
+    from twin.attributes import AttributeValue
     from twin.commands import CommandResult
-    from twin.ports import SceneLink, SceneSink, SceneStart
+    from twin.media import CameraImage
+    from twin.ports import SceneInfo, SceneLink, SceneSink, SceneStart
     from twin.telemetry import PmReport, TelemetryBatch
     from twin.topology import Topology
 
-_LOOPBACK = {"127.0.0.1": "127.0.0.1", "localhost": "127.0.0.1", "::1": "[::1]"}
-_SLUG = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+TOPOLOGY_PAUSE_S = 1.0
+"""Least time between two whole inventories to one client."""
+REFUSAL_TIMEOUT_S = 1.0
+"""How long a client may take to read why it is refused."""
 
 
 class BridgeServer:
@@ -59,25 +56,48 @@ class BridgeServer:
 
     Args:
         sink: Where everything that a scene says goes.
-        host: A loopback name; any other is refused.
+        host: Where gRPC listens. Any but a loopback name needs `tls` and a doorkeeper that asks for tokens.
         port: 0 takes a free one.
+        doorkeeper: Knows tokens; None lets everybody in (loopback only).
+        tls: The server's certificate; with a `client_ca` clients need one too.
+
+    Attributes:
+        orders: Where the unary SubmitCommand sends: :attr:`link`, or one around it that keeps a record; set it before
+            the start.
     """
 
     def __init__(
-        self, *, sink: SceneSink, host: str = "127.0.0.1", port: int = 8601, settings: BridgeSettings | None = None
+        self,
+        *,
+        sink: SceneSink,
+        host: str = "127.0.0.1",
+        port: int = 8601,
+        settings: BridgeSettings | None = None,
+        doorkeeper: Doorkeeper | None = None,
+        tls: TlsFiles | None = None,
     ) -> None:
         self._sink = sink
         self._host = host
         self._port = port
         self._settings = settings or BridgeSettings()
-        self._server: grpc.aio.Server | None = None
-        self._scenes: dict[str, Session] = {}
+        self._doorkeeper = doorkeeper or OpenDoor()
+        self._tls = tls
+        self._door: GrpcDoor | None = None
+        self._reception = Reception(settings=self._settings, doorkeeper=self._doorkeeper)
+        self._register = Register(self._settings, gone=self._gone)
         self._starts: dict[str, SceneStart] = {}
         self._index_revision: dict[str, int] = {}
-        self._fanout = Fanout()
-        self._dispatch = Dispatch(self._scene_session)
-        self._telemetry_dropped_before = 0
-        self._unknown_before = 0
+        self._fanout = Fanout(lambda scene_id: self._starts[scene_id].topology)
+        self._media = MediaRoom(
+            peers=self._listening,
+            exists=lambda scene_id: self._starts[scene_id].topology,
+            deliver=sink.scene_voice,
+            camera_credits=self._settings.camera_credits,
+            voice_credits=self._settings.voice_credits,
+        )
+        self._dispatch = Dispatch(self._register, self._media.camera)
+        self.orders: SceneLink = self._dispatch
+        self._tally = Tally()
         self._stopping = False
         self._log = structlog.get_logger("bridge")
 
@@ -86,61 +106,62 @@ class BridgeServer:
         """The way back into the scene."""
         return self._dispatch
 
+    @property
+    def fanout(self) -> Fanout:
+        """Who gets which figures, and how many buffers were made for them."""
+        return self._fanout
+
     async def start(self) -> int:
         """Listen and return the bound port.
 
         Raises:
-            StartError: The host is no loopback name. PortInUse: Another program listens there.
+            StartError: Others could reach the host without TLS or tokens. PortInUse: Another program listens there.
         """
-        address = _LOOPBACK.get(self._host)
-        if address is None:
-            raise StartError(
-                f"the bridge does not listen on `{self._host}`: scenes are not authenticated, so only loopback names"
-                f" are allowed ({', '.join(_LOOPBACK)})"
-            )
-        server = grpc.aio.server(
-            options=[
-                *CHANNEL_OPTIONS,
-                ("grpc.so_reuseport", 0),
-                ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-                ("grpc.keepalive_permit_without_calls", 1),
-            ]
+        check_exposure(self._host, tls=self._tls, doorkeeper=self._doorkeeper)
+        door = GrpcDoor(self, self.orders, self._doorkeeper, self._tally)
+        bound = await door.open(
+            self._host, self._port, tls=self._tls, max_message_bytes=self._settings.max_message_bytes
         )
-        connect = grpc.stream_stream_rpc_method_handler(self._connect)
-        handlers = {"Connect": connect, **unary_handlers(self, self._dispatch)}
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("bridge.v1.BridgeService", handlers),))
-        try:
-            bound = server.add_insecure_port(f"{address}:{self._port}")
-        except RuntimeError as exc:
-            raise PortInUse(
-                f"the bridge cannot listen on port `{self._port}` of {address}: another program holds it;"
-                " stop that program or choose another port (0 takes a free one)"
-            ) from exc
-        await server.start()
-        self._server = server
+        self._door = door
         self._stopping = False
-        self._log.info("bridge_listening", host=address, port=bound)
+        self._log.info("bridge_listening", host=self._host, port=bound, tls=self._tls is not None)
         return bound
 
     async def stop(self) -> None:
         """Tell every client, end every stream and stop listening."""
-        if self._server is None:
-            return
         self._stopping = True
-        for session in (*self._scenes.values(), *self._fanout.observers):
+        waiting = self._listening()
+        for session in waiting:
             session.end(session_pb2.NOTICE_CODE_SHUTTING_DOWN, "the twin stops; reconnect later")
-        await self._server.stop(grace=0.5)
-        self._server = None
+        if self._door is not None:
+            await self._door.close()
+            self._door = None
+        with contextlib.suppress(TimeoutError):  # streams of other transports end by themselves, or are cut
+            async with asyncio.timeout(REFUSAL_TIMEOUT_S):
+                await asyncio.gather(*(session.stream.over.wait() for session in waiting))
+        await self._register.close()
+        self._media.close()
+        await self._fanout.close()
         self._dispatch.close()
+
+    async def end_scene(self, scene_id: str, reason: str) -> None:
+        """Let everybody go who shows or watches a scene that is no more."""
+        here = [session for session in self._register if session.info.scene_id == scene_id]
+        waiting = [session for session in here if not session.suspended]
+        for session in waiting:
+            session.end(session_pb2.NOTICE_CODE_SHUTTING_DOWN, reason)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(REFUSAL_TIMEOUT_S):
+                await asyncio.gather(*(session.stream.over.wait() for session in waiting))
+        for session in here:
+            self._register.finish(session, reason)
+        self._starts.pop(scene_id, None)
+        self._index_revision.pop(scene_id, None)
 
     def health(self) -> BridgeHealth:
         """Return how the bridge is doing."""
-        return health_of(
-            (*self._scenes.values(), *self._fanout.observers),
-            telemetry_dropped_before=self._telemetry_dropped_before,
-            unknown_before=self._unknown_before,
-            commands_pending=self._dispatch.pending,
-        )
+        health = health_of(self._register, tally=self._tally, commands_pending=self._dispatch.pending)
+        return replace(health, pictures_dropped=self._media.camera.dropped, voice_dropped=self._media.voice.dropped)
 
     def topology_changed(self, topology: Topology, *, scene_id: str | None = None) -> None:
         """Tell a scene and those who watch it about a new revision (None = the only scene)."""
@@ -148,19 +169,26 @@ class BridgeServer:
         old = self._starts.get(scene_id)
         if old is None:
             return
-        self._starts[scene_id] = replace(old, topology=topology)
-        if [e.id for e in old.topology.entities] != [e.id for e in topology.entities]:
-            self._index_revision[scene_id] = topology.revision
-        for session in self._watching(scene_id):
-            send_delta(session.outbox, old.topology, topology)
+        self._note_start(scene_id, replace(old, topology=topology))
+        for session in self._register:
+            if session.info.scene_id == scene_id:
+                send_delta(session, old.topology, topology)
 
     def publish_alarm(self, alarm: Alarm) -> None:
-        """Tell observers and the scene that an alarm was raised or cleared."""
+        """Tell who subscribed that an alarm was raised or cleared."""
         self._fanout.alarm(alarm)
 
     def publish_event(self, scene_id: str, name: str, facts: Mapping[str, object], sim_time_s: float) -> None:
-        """Tell observers that something happened."""
+        """Tell who subscribed that something happened."""
         self._fanout.event(scene_id, name, facts, sim_time_s)
+
+    def people(self, scene_id: str) -> tuple[Person, ...]:
+        """Return who showed itself in a scene, in the order in which they came."""
+        return self._media.presence.people(scene_id)
+
+    def latest_picture(self, scene_id: str, camera_id: str = "") -> CameraImage | None:
+        """Return the newest picture that a camera of a scene sent unasked, None when there is none."""
+        return self._media.camera.latest_picture(scene_id, camera_id)
 
     async def request_state(self, scene_id: str | None = None, *, timeout_s: float) -> SceneState:
         """Return the whole state of a scene (None = the only one).
@@ -174,11 +202,11 @@ class BridgeServer:
         """Return (id, what it was told) of a scene; "" names the only one.
 
         Raises:
-            InvalidInput: Several scenes and none named. SceneUnavailable: No such scene was ever here.
+            SceneNotNamed: Several scenes and none named. SceneUnavailable: No such scene was ever here.
         """
         if not scene_id:
             if len(self._starts) > 1:
-                raise InvalidInput(f"several scenes are known; name one of {', '.join(sorted(self._starts))}")
+                raise SceneNotNamed(f"several scenes are known; name one of {', '.join(sorted(self._starts))}")
             scene_id = next(iter(self._starts), "")
         start = self._starts.get(scene_id)
         if start is None:
@@ -189,7 +217,7 @@ class BridgeServer:
 
     def command_answered(self, session: Session, result: CommandResult) -> None:
         """Hand an answer to whoever waits for it, and to observers."""
-        self._dispatch.answered(result)
+        self._dispatch.answered(session, result)
         self._fanout.command(session.info.scene_id, result)
 
     def telemetry_arrived(self, session: Session, batch: TelemetryBatch) -> bool:
@@ -207,159 +235,250 @@ class BridgeServer:
             )
             return False
         self._sink.telemetry(batch)
-        self._fanout.telemetry(batch)
+        self._fanout.telemetry(batch, sender=session)
         return True
 
     def pm_arrived(self, session: Session, report: PmReport) -> None:
         """Hand a report on to observers."""
         if session.live:
-            self._fanout.pm(report)
+            self._fanout.pm(report, sender=session)
 
     def went_live(self, session: Session, sim_time_s: float) -> None:
         """Tell the sink and observers."""
         session.live = True
-        self._sink.scene_live(session.info.scene_id, sim_time_s)
+        if not session.suspended:  # else it is told when the scene is back
+            self._sink.scene_live(session.info.scene_id, sim_time_s)
         self._fanout.live(session.info.scene_id, sim_time_s)
+
+    def event_arrived(
+        self, session: Session, name: str, facts: Mapping[str, AttributeValue], sim_time_s: float
+    ) -> None:
+        """Tell the sink, observers, and who else shows the scene."""
+        self._sink.scene_event(session.info.scene_id, name, facts, sim_time_s)
+        self._fanout.event(session.info.scene_id, name, facts, sim_time_s, sender=session)
+
+    def alarm_arrived(self, session: Session, alarm: Alarm) -> None:
+        """Tell the sink, observers, and who else shows the scene."""
+        facts: dict[str, AttributeValue] = {
+            "id": alarm.id,
+            "entity": alarm.entity_id,
+            "perceivedSeverity": alarm.perceived_severity.value,
+            "probableCause": alarm.probable_cause,
+            "specificProblem": alarm.specific_problem,
+            "active": float(alarm.active),
+        }
+        self._sink.scene_event(alarm.scene_id, "alarm", facts, alarm.cleared_at_s or alarm.raised_at_s)
+        self._fanout.alarm(alarm, sender=session)
 
     def state_arrived(self, session: Session, request: bridge_pb2.ConnectRequest) -> None:
         """Add a chunk of state."""
         self._dispatch.state_chunk(session, request.state_chunk)
 
     def topology_wanted(self, session: Session) -> None:
-        """Send the inventory again."""
-        send_topology(session.outbox, self._starts[session.info.scene_id].topology)
+        """Send the inventory again; more often than once a second it would only keep everybody waiting."""
+        now_s = time.monotonic()
+        if now_s < session.next_topology_s:
+            session.notice(session_pb2.NOTICE_CODE_IGNORED, "the inventory was sent less than a second ago")
+            return
+        session.next_topology_s = now_s + TOPOLOGY_PAUSE_S
+        send_topology(session, self._starts[session.info.scene_id].topology)
 
     def subscribed(self, session: Session, subscribe: session_pb2.Subscribe) -> None:
         """Answer what was understood."""
         self._fanout.subscribed(session, subscribe)
+        self._media.subscribed(session)
+
+    def media_arrived(self, session: Session, request: bridge_pb2.ConnectRequest) -> None:
+        """Take a part of a picture, a piece of speech, or where somebody is."""
+        self._media.take(session, request)
+
+    def _listening(self) -> list[Session]:
+        return [session for session in self._register if not session.suspended]
 
     # Streams.
 
-    async def _connect(self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
-        session: Session | None = None
-        reason = "the stream ended"
+    async def serve_stream(
+        self,
+        requests: AsyncIterator[bytes],
+        write: Callable[[bytes], Awaitable[None]],
+        *,
+        peer: str,
+        credentials: str = "",
+    ) -> TwinError | None:
+        """Serve one stream of serialized messages from Hello to its end; for transports.
+
+        Args:
+            requests: What the client says; ends, or raises ConnectionError, when it does not say more.
+            write: Sends to the client; raises ConnectionError when it is gone.
+            peer: Who is at the other end, for the log.
+            credentials: Token that the transport carried; one in Hello goes before it.
+
+        Returns:
+            What the client was refused with (it was told already), None when the stream just ended.
+        """
+        stream: Stream | None = None
+        error: TwinError | None = None
         try:
-            session = await self._admit(requests)
-            await session.run(requests, context.write)
-        except TwinError as error:
-            reason = str(error)
-            self._log.warning("stream_refused", reason=reason, kind=type(error).__name__)
-            await self._refuse(context, error)
-        except asyncio.CancelledError:
-            reason = "the connection was lost"
-            raise
+            stream = await self._admit(requests, credentials)
+            await stream.session.run(requests, write)
+        except TwinError as refused:
+            error = refused
+            self._log.warning("stream_refused", peer=peer, reason=str(error), kind=type(error).__name__)
+        except ConnectionError:
+            pass
+        except Exception as failed:  # noqa: BLE001 - the last place that knows the stream; the client gets an answer
+            self._log.exception("stream_failed", peer=peer)
+            error = TwinError(f"the twin itself failed (`{type(failed).__name__}`); its log says where")
         finally:
-            if session is not None:
-                self._leave(session, reason)
+            if stream is not None:
+                self._parted(stream, error)
+        if error is not None:
+            self._tally.refused(error)
+            response = codec.ConnectResponse()
+            write_refusal(response, error)
+            with contextlib.suppress(ConnectionError, TimeoutError):  # the client may be gone already
+                async with asyncio.timeout(REFUSAL_TIMEOUT_S):
+                    await write(response.SerializeToString())
+        return error
 
-    async def _refuse(self, context: grpc.aio.ServicerContext[bytes, bytes], error: TwinError) -> None:
-        response = codec.ConnectResponse()
-        write_refusal(response, error)
-        with contextlib.suppress(grpc.aio.BaseError):  # the client may be gone already
-            await context.write(response.SerializeToString())
-        await context.abort(row_of(error).status, str(error))
-
-    async def _admit(self, requests: AsyncIterator[bytes]) -> Session:
-        try:
-            async with asyncio.timeout(self._settings.hello_timeout_s):
-                raw = await anext(requests)
-        except TimeoutError:
-            raise ProtocolError(f"no Hello within `{self._settings.hello_timeout_s}` s; say it first") from None
-        except StopAsyncIteration:
-            raise ProtocolError("the stream ended before Hello") from None
-        request = codec.decode_request(raw)
-        if request.WhichOneof("body") != "hello":
-            raise ProtocolError(f"the first message is `{request.WhichOneof('body')}`; say Hello first")
-        hello = request.hello
-        if not hello.protocol_min <= PROTOCOL_VERSION <= hello.protocol_max:
-            raise VersionMismatch(
-                f"the client speaks bridge.v1 versions `{hello.protocol_min}` to `{hello.protocol_max}`,"
-                f" this twin speaks `{PROTOCOL_VERSION}`; update the older of the two"
-            )
+    async def _admit(self, requests: AsyncIterator[bytes], credentials: str) -> Stream:
+        hello = await self._reception.hear(requests)
         if self._stopping:
             raise Unavailable("the twin stops; reconnect later")
-        if len(self._scenes) + len(self._fanout.observers) >= self._settings.max_sessions:
+        guest = self._reception.recognise(hello, credentials)
+        earlier = self._earlier(hello, guest)
+        if earlier is not None and not earlier.suspended:
+            await earlier.leave_stream()
+            self._parted(earlier.stream, None)
+        if earlier is not None and earlier in self._register:
+            if earlier.can_resume(hello.resume.last_seq):
+                return self._resume(earlier, hello)
+            self._register.finish(earlier, "its client came back too late to go on")
+        if self._register.open_count >= self._settings.max_sessions:
             raise Overloaded(f"`{self._settings.max_sessions}` streams are open; close one first")
-        match hello.role:
-            case session_pb2.ROLE_SCENE:
-                return self._admit_scene(hello)
-            case session_pb2.ROLE_OBSERVER | session_pb2.ROLE_TRAINER:
-                return self._admit_observer(hello)
-            case _:
-                raise ProtocolError("Hello names no role; say scene, observer or trainer")
-
-    def _admit_scene(self, hello: session_pb2.Hello) -> Session:
-        if not _SLUG.fullmatch(hello.scene_id):
-            raise ProtocolError(
-                f"`{hello.scene_id[:80]}` is no scene id; use 1 to 64 of a-z, 0-9, dot, dash and underscore"
-            )
-        info = _info_of(hello, hello.scene_id)
-        older = self._scenes.get(info.scene_id)
-        if older is not None:
-            self._leave(older, "a newer connection took over")
-            older.end(session_pb2.NOTICE_CODE_TAKEN_OVER, f"a newer connection shows the scene `{info.scene_id}` now")
-        start = self._sink.scene_connecting(info)
-        session = Session(info=info, role=hello.role, sink=self._sink, host=self, settings=self._settings)
-        self._scenes[info.scene_id] = session
-        self._starts[info.scene_id] = start
-        self._index_revision.setdefault(info.scene_id, start.topology.revision)
-        self._greet(session, start)
-        self._dispatch.connected(session)
-        return session
-
-    def _admit_observer(self, hello: session_pb2.Hello) -> Session:
+        if hello.role == session_pb2.ROLE_SCENE:
+            return self._admit_scene(hello, guest)
         scene_id, start = self.start_of(hello.scene_id)
-        session = Session(
-            info=_info_of(hello, scene_id), role=hello.role, sink=self._sink, host=self, settings=self._settings
-        )
-        self._fanout.join(session, start.topology)
-        self._greet(session, start)
-        return session
+        return self._welcome(hello, guest, info_of(hello, scene_id=scene_id), start)
 
-    def _greet(self, session: Session, start: SceneStart) -> None:
-        welcome = codec.ConnectResponse()
-        write_welcome(welcome.welcome, start, session_id=session.info.session_id, settings=self._settings)
-        session.outbox.send_now(welcome)
-        send_topology(session.outbox, start.topology)
-        send_desired(session.outbox, start)
+    def _earlier(self, hello: session_pb2.Hello, guest: Guest) -> Session | None:
+        """Return the session that Hello rightly wants to go on with."""
+        if not hello.HasField("resume"):
+            return None
+        earlier = self._register.get(hello.resume.session_id)
+        if earlier is None or not earlier.knows(hello.resume.resume_token):
+            return None
+        wanted = info_of(hello, scene_id=hello.scene_id or earlier.info.scene_id)
+        same = (earlier.role, earlier.guest.name, earlier.info.scene_id, earlier.info.provides)
+        return earlier if same == (hello.role, guest.name, wanted.scene_id, wanted.provides) else None
+
+    def _resume(self, session: Session, hello: session_pb2.Hello) -> Stream:
+        info = replace(session.info, epoch=hello.epoch)
+        if session.is_scene:
+            start = self._sink.scene_connecting(info)
+            known = self._starts[info.scene_id]
+            if start.topology.revision < known.topology.revision:
+                start = replace(start, topology=known.topology)
+            elif start.topology.revision > known.topology.revision:
+                self.topology_changed(start.topology, scene_id=info.scene_id)
+            self._note_start(info.scene_id, start)
+        else:
+            _, start = self.start_of(info.scene_id)
+        session.info, session.start = info, start
+        session.resume(hello.resume.last_seq)
+        self._register.resumed(session)
+        self._tally.resumed += 1
+        self._fanout.resumed(session)
+        self._say_welcome(session, start, resumed=True)
+        if session.is_scene and session.live:
+            self._sink.scene_live(info.scene_id, session.sim_time_s)
+        return session.stream
+
+    def _admit_scene(self, hello: session_pb2.Hello, guest: Guest) -> Stream:
+        info = info_of(hello, scene_id=hello.scene_id)
+        claim = self._register.holdings.claim(
+            info.session_id, scene_id=info.scene_id, provides=info.provides, takeover=hello.takeover
+        )
+        for session_id in claim.ousted:
+            older = self._register.get(session_id)
+            if older is not None:
+                self._register.finish(older, "a newer connection took over")
+                older.end(
+                    session_pb2.NOTICE_CODE_TAKEN_OVER, f"a newer connection shows the scene `{info.scene_id}` now"
+                )
+        info = replace(info, fencing_number=claim.fencing_number)
+        try:
+            start = self._sink.scene_connecting(info)
+            self._reception.check_size(start.topology, hello)
+        except BaseException:
+            self._register.holdings.release(info.session_id)
+            raise
+        self._note_start(info.scene_id, start)
+        stream = self._welcome(hello, guest, info, start)
+        self._dispatch.connected(stream.session)
+        return stream
+
+    def _welcome(self, hello: session_pb2.Hello, guest: Guest, info: SceneInfo, start: SceneStart) -> Stream:
+        self._reception.check_size(start.topology, hello)
+        session = Session(
+            info=info,
+            role=hello.role,
+            guest=guest,
+            start=start,
+            sink=self._sink,
+            host=self,
+            settings=self._settings,
+        )
+        self._register.add(session)
+        self._fanout.join(session)
+        self._say_welcome(session, start, resumed=False)
+        send_topology(session, start.topology)
+        send_desired(session, start)
+        return session.stream
+
+    def _say_welcome(self, session: Session, start: SceneStart, *, resumed: bool) -> None:
+        response = codec.ConnectResponse()
+        write_welcome(response.welcome, session, start, settings=self._settings)
+        response.welcome.resumed = resumed
+        session.outbox.send_now(response)
+        self._media.joined(session)
         self._log.info(
             "client_welcome",
             session=session.info.session_id,
             scene=session.info.scene_id,
+            guest=session.guest.name,
             engine=session.info.engine,
             provides=sorted(session.info.provides),
+            resumed=resumed,
         )
 
-    def _leave(self, session: Session, reason: str) -> None:
-        if self._scenes.get(session.info.scene_id) is session:
-            del self._scenes[session.info.scene_id]
-            self._sink.scene_disconnected(session.info, reason)
-        elif session in self._fanout.observers:
-            self._fanout.leave(session)
-        else:
+    def _note_start(self, scene_id: str, start: SceneStart) -> None:
+        old = self._starts.get(scene_id)
+        self._starts[scene_id] = start
+        if old is None or [e.id for e in old.topology.entities] != [e.id for e in start.topology.entities]:
+            self._index_revision[scene_id] = start.topology.revision
+
+    def _parted(self, stream: Stream, error: TwinError | None) -> None:
+        """Keep the session of a stream that is no longer served for a while, or let it go."""
+        session = stream.session
+        if session.stream is not stream or session.suspended or session not in self._register:
             return
-        self._telemetry_dropped_before += dropped_by(session)
-        self._unknown_before += session.unknown_bodies
+        reason = str(error) if error is not None else stream.reason
+        broke_a_rule = error is not None and not isinstance(error, Unavailable)
+        if stream.goodbye or broke_a_rule or self._stopping:
+            self._register.finish(session, reason)
+            return
+        self._register.suspend(session)
+        self._media.cut(session)
+        if session.is_scene:
+            self._sink.scene_disconnected(session.info, reason)
+        self._log.info("client_lost", session=session.info.session_id, scene=session.info.scene_id, reason=reason)
+
+    def _gone(self, session: Session, reason: str) -> None:
+        """A session is over for good."""
+        self._fanout.leave(session)
+        self._media.gone(session)
+        if session.is_scene and not session.suspended:
+            self._sink.scene_disconnected(session.info, reason)
+        self._tally.closed(session)
         self._log.info("client_gone", session=session.info.session_id, scene=session.info.scene_id, reason=reason)
-
-    def _watching(self, scene_id: str) -> list[Session]:
-        everyone = (*self._scenes.values(), *self._fanout.observers)
-        return [session for session in everyone if session.info.scene_id == scene_id]
-
-    def _scene_session(self, scene_id: str | None, provision: str | None) -> Session:
-        for session in self._scenes.values():
-            if scene_id in {None, session.info.scene_id} and (provision is None or provision in session.info.provides):
-                return session
-        what = f" that provides {provision}" if provision else ""
-        raise SceneUnavailable(f"no scene{what} is connected; start one with `twin scene`")
-
-
-def _info_of(hello: session_pb2.Hello, scene_id: str) -> SceneInfo:
-    return SceneInfo(
-        scene_id=scene_id,
-        session_id=uuid7(),
-        engine=hello.engine,
-        engine_version=hello.engine_version,
-        provides=frozenset(mapping.PROVISIONS[p] for p in hello.provides if p in mapping.PROVISIONS),
-        epoch=hello.epoch,
-    )

@@ -1,16 +1,18 @@
-"""A small real sink for those who test a scene of their own: keeps what the scene says, in memory."""
+"""For those who test a scene of their own: a small real sink and a ledger, both in memory."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from bridge.ledger import KEPT_RESULTS, LedgerEntry
+from twin.errors import NotFound, StoreUnavailable
 from twin.ports import EntityVerdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from twin.commands import SetAttribute
+    from twin.commands import Command, CommandResult, SetAttribute
     from twin.media import Utterance
     from twin.ports import OfferedEntity, SceneInfo, SceneStart
     from twin.telemetry import PmReport, TelemetryBatch
@@ -122,3 +124,50 @@ class MemorySink:
             EntityVerdict(local_id=one.local_id, entity_id=f"{scene_id}-{one.local_id}", index=first + number)
             for number, one in enumerate(offered)
         ]
+
+
+class MemoryLedger:
+    """Implements :class:`~bridge.ledger.CommandLedger` without a disk, with the faults of one.
+
+    Attributes:
+        entries: Everything recorded, in order.
+        full: While True there is no room for further records.
+        broken: While True nothing can be written, room or not.
+    """
+
+    def __init__(self) -> None:
+        self.entries: list[LedgerEntry] = []
+        self.full = False
+        self.broken = False
+        self._floor = 0
+
+    @property
+    def ordinal(self) -> int:
+        """Ordinal of the last record; 0 = none yet."""
+        return len(self.entries)
+
+    def results(self) -> tuple[CommandResult, ...]:
+        """Return the kept answers, oldest first."""
+        return tuple({entry.command.id: entry.result for entry in self.entries[-KEPT_RESULTS:]}.values())
+
+    async def reserve(self, command: Command) -> None:
+        """Refuse while the disk is full."""
+        if self.full:
+            raise StoreUnavailable(f"no room for the record of command `{command.id}`; make room on the disk")
+
+    async def record(self, command: Command, result: CommandResult) -> int:
+        """Keep an answer and return its ordinal."""
+        if self.broken:
+            raise StoreUnavailable(f"the record of command `{command.id}` cannot be written; look at the disk")
+        self.entries.append(LedgerEntry(ordinal=len(self.entries) + 1, command=command, result=result))
+        return len(self.entries)
+
+    def after(self, ordinal: int) -> tuple[LedgerEntry, ...]:
+        """Return what was recorded after an ordinal, in order."""
+        if ordinal < self._floor:
+            raise NotFound(f"the commands up to `{self._floor}` are forgotten; go on from a later state")
+        return tuple(self.entries[ordinal:])
+
+    async def forget_before(self, ordinal: int) -> None:
+        """Forget the commands up to and including an ordinal; the last answers stay."""
+        self._floor = max(self._floor, min(ordinal, self.ordinal))

@@ -11,6 +11,7 @@ A message says what happened, the value in backticks, and what to do about it.
     |   |-- UnknownEntity         no such site, cell, UE ... (REST 404)
     |   |-- UnknownName           no such KPI, attribute, tool, query or alarm
     |   |-- OutOfRange            a value outside the range of its attribute
+    |   |-- SceneNotNamed         there are several scenes and none was named (REST 400)
     |   `-- TooLarge              text, message or list above its limit (REST 413)
     |-- NotFound                  a change, question or document that does not exist (REST 404)
     |-- Conflict                  the world moved on (REST 409)
@@ -68,6 +69,10 @@ class UnknownName(InvalidInput):
 
 class OutOfRange(InvalidInput):
     """A value lies outside the range of its attribute."""
+
+
+class SceneNotNamed(InvalidInput):
+    """There are several scenes and none was named; the message lists them."""
 
 
 class TooLarge(InvalidInput):

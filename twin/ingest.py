@@ -46,27 +46,28 @@ class SequenceWatch:
     received: int = 0
     missing: int = 0
     stale: int = 0
-    _last: dict[tuple[int, int], float] = field(default_factory=dict[tuple[int, int], float])
-    _latest_s: dict[int, float] = field(default_factory=dict[int, float])
+    _last: dict[tuple[str, int, int], float] = field(default_factory=dict[tuple[str, int, int], float])
+    _latest_s: dict[tuple[str, int], float] = field(default_factory=dict[tuple[str, int], float])
 
     def telemetry(self, batch: TelemetryBatch) -> bool:
         """Note a batch; False when something newer was seen.
 
         A scene that goes on after a crash may number from 1 again within its epoch: later figures are newer
-        whatever their number.
+        whatever their number. Programs that share a scene are counted each for itself.
         """
-        latest = self._latest_s.get(batch.epoch)
-        if latest is not None and batch.sim_time_s > latest and batch.seq <= self._last.get((batch.epoch, 0), 0):
-            del self._last[batch.epoch, 0]
-        self._latest_s[batch.epoch] = max(batch.sim_time_s, batch.sim_time_s if latest is None else latest)
-        return self._note((batch.epoch, 0), float(batch.seq), 1.0)
+        key = (batch.source, batch.epoch, 0)
+        latest = self._latest_s.get(key[:2])
+        if latest is not None and batch.sim_time_s > latest and batch.seq <= self._last.get(key, 0):
+            del self._last[key]
+        self._latest_s[key[:2]] = max(batch.sim_time_s, batch.sim_time_s if latest is None else latest)
+        return self._note(key, float(batch.seq), 1.0)
 
     def pm(self, report: PmReport) -> bool:
         """Note a report; False when a later or the same period was seen."""
-        key = (report.epoch, report.granularity_period_s)
+        key = ("", report.epoch, report.granularity_period_s)
         return self._note(key, report.period_end_sim_time_s, float(report.granularity_period_s))
 
-    def _note(self, key: tuple[int, int], now: float, step: float) -> bool:
+    def _note(self, key: tuple[str, int, int], now: float, step: float) -> bool:
         self.received += 1
         last = self._last.get(key)
         if last is not None and now <= last:

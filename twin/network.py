@@ -16,8 +16,9 @@ from twin import counters, traffic
 from twin.attributes import AttributeValue, attribute, check, to_native
 from twin.commands import SetAttribute
 from twin.entities import AdministrativeState, Kind
-from twin.errors import CorruptStore, UnknownEntity, UnknownName
+from twin.errors import CorruptStore, InvalidInput, UnknownEntity, UnknownName
 from twin.faults import ActiveFault, managed
+from twin.guided import GuidedPlaces
 from twin.handover import Mobility, strongest
 from twin.kpi import kpis_of
 from twin.moments import CELL_FEATURES, LINK_FEATURES, SLICE_FEATURES, Moment, Outcome, evaluate
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from twin.clock import CivilTime
     from twin.commands import ManageFault
+    from twin.radio.propagation import Points
     from twin.scenario import Scenario
     from twin.topology import Topology
 
@@ -70,7 +72,6 @@ class Network:
         self.scenario, self.topology, self.civil = scenario, topology, civil
         self.seed, self.sim_time_s = seed, sim_time_s
         self._world = world_of(scenario, seed)
-        self._rows = rows_of(scenario, topology)
         self._column = {cell.id: column for column, cell in enumerate(scenario.cells)}
         self._rng = stream(scenario, seed, _LIVE)
         self._configured = {
@@ -79,7 +80,67 @@ class Network:
         self._faults: tuple[ActiveFault, ...] = ()
         self._sectors = sectors_of(scenario.cells)
         self._refresh_sectors()
+        self._guide: GuidedPlaces | None = None
+        self.adopt(topology)
         self._start()
+
+    def adopt(self, topology: Topology) -> None:
+        """Take a newer revision of the inventory: more entities, other indices.
+
+        Configured attributes are not taken from it: they change by orders only.
+
+        Raises:
+            UnknownEntity: An entity of the scenario is missing.
+        """
+        self._rows = rows_of(self.scenario, topology)
+        self.topology = topology
+        ues = self._rows[Kind.UE]
+        # One row more than there are indices stands for everything that is no UE of the scenario.
+        self._row_of_ue = np.full(topology.next_index + 1, -1, dtype=np.int64)
+        self._row_of_ue[ues] = np.arange(len(ues))
+
+    @property
+    def guided(self) -> bool:
+        """Whether UEs stand where they were told to, see :meth:`guide`, and walk no tours of their own."""
+        return self._guide is not None
+
+    def guide(self) -> None:
+        """Let UEs stand still from now on until :meth:`place` moves them; they begin at home."""
+        if self._guide is None:
+            self._guide = GuidedPlaces(self.scenario, self._world)
+            self._walk(self._guide)
+
+    def release(self) -> None:
+        """Let UEs walk their own tours again."""
+        if self._guide is not None:
+            self._guide = None
+            self._place_m = self._world.tours.at(self.sim_time_s)
+            rows = np.arange(self._world.num_ues)
+            self._hear(rows, self._home_points(rows, self._place_m))
+
+    def place(self, entity_index: NDArray[np.uint32], position_m: NDArray[np.float32]) -> int:
+        """Tell where UEs are; effective in the next step. The network must be guided.
+
+        Positions count as they are: nothing is interpolated, one further than 100 km from the origin is brought back
+        to that. A UE that is not named stays where it is; entities that are no UE of the scenario are left alone.
+
+        Args:
+            entity_index: ``[n] uint32`` dense topology indices.
+            position_m: ``[n, 2] or [n, 3] float32`` ENU metres; the radio model keeps its own height of UEs.
+
+        Returns:
+            How many UEs were refused because their position is no number; they stay where they were.
+
+        Raises:
+            InvalidInput: The network is not guided.
+        """
+        if self._guide is None:
+            raise InvalidInput("the UEs of this network walk by themselves; call `guide` first")
+        row = self._row_of_ue[np.minimum(entity_index.astype(np.int64), len(self._row_of_ue) - 1)]
+        known = row >= 0
+        sound = known & np.isfinite(position_m[:, :2]).all(axis=1)
+        self._guide.put(row[sound], position_m[sound, :2].astype(np.float32))
+        return int(known.sum() - sound.sum())
 
     def step(self, dt_s: float = 0.1) -> None:
         """Advance by one tick: move, hand over, start sessions, share resources, count."""
@@ -105,7 +166,6 @@ class Network:
         self._paths_m = self._place_m.copy()
         points = world.points.take(np.arange(world.num_users))
         points.position_m[: world.num_ues] = self._place_m
-        self._points = points
         self._paths = world.propagation.paths(points)
         self._refresh_radio()
         self._mobility = Mobility(self._rsrp_dbm[: world.num_ues])
@@ -137,18 +197,41 @@ class Network:
         return self._activity[world.activity_row[: world.num_ues]] * world.busy_duty
 
     def _move(self) -> None:
+        if self._guide is not None:
+            self._walk(self._guide)
+            return
         world = self._world
         moving = world.tours.moving
         if not len(moving):
             return
         self._place_m[moving] = world.tours.moving_at(self.sim_time_s)
-        offset = self._place_m[moving] - self._paths_m[moving]
-        rows = moving[(offset * offset).sum(axis=1) > MOVED_M**2]
-        if not len(rows):
-            return
-        self._paths_m[rows] = self._place_m[rows]
-        self._points.position_m[rows] = self._place_m[rows]
-        paths = world.propagation.paths(self._points.take(rows))
+        rows = moving[self._apart(moving)]
+        if len(rows):
+            self._hear(rows, self._home_points(rows, self._place_m[rows]))
+
+    def _walk(self, guide: GuidedPlaces) -> None:
+        """Take over where UEs were told to be."""
+        self._place_m[:] = guide.place_m
+        rows = np.flatnonzero(self._apart(slice(None)))
+        if len(rows):
+            self._hear(rows, guide.points(rows))
+
+    def _apart(self, rows: NDArray[np.int64] | slice) -> NDArray[np.bool_]:
+        """Return which UEs have moved so far that their paths are others."""
+        offset = self._place_m[rows] - self._paths_m[rows]
+        return (offset * offset).sum(axis=1) > MOVED_M**2
+
+    def _home_points(self, rows: NDArray[np.int64], place_m: NDArray[np.float32]) -> Points:
+        """Return UEs elsewhere, behind the walls that the scenario gives them."""
+        points = self._world.points.take(rows)
+        points.position_m[:] = place_m
+        return points
+
+    def _hear(self, rows: NDArray[np.int64], points: Points) -> None:
+        """Compute what UEs hear at new places."""
+        world = self._world
+        self._paths_m[rows] = points.position_m
+        paths = world.propagation.paths(points)
         self._paths.put(rows, paths)
         self._put_gain(rows, link_gain_db(paths, self._sectors, world.propagation.mast_of_cell))
 
@@ -377,6 +460,7 @@ class Network:
             "configured": self._configured,
             "faults": [asdict(one) for one in self._faults],
             "minutes": {name: window.minute for name, window in self._windows.items()},
+            "guided": self.guided,
         }
         return pack(document, self._arrays())
 
@@ -392,6 +476,8 @@ class Network:
                 f"the state belongs to scenario `{document['scenario'][:12]}` and seed `{document['seed']}`, this"
                 f" network to `{self.scenario.digest[:12]}` and `{self.seed}`; build the network it was taken from"
             )
+        # States of before UEs could be guided do not say so.
+        self._guide = GuidedPlaces(self.scenario, self._world) if document.get("guided", False) else None
         own = self._arrays()
         wrong = [name for name, array in own.items() if name not in arrays or arrays[name].shape != array.shape]
         if wrong:
@@ -403,7 +489,6 @@ class Network:
             array[...] = arrays[name]
         for name, window in self._windows.items():
             window.minute = document["minutes"][name]
-        self._points.position_m[: self._world.num_ues] = self._paths_m
         self.sim_time_s = document["clock_read_at_s"]
         self._read_clock()
         self.sim_time_s = document["sim_time_s"]
@@ -412,7 +497,9 @@ class Network:
     def _arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays that change in time, by name; writing into them writes the state."""
         ues = self._world.num_ues
+        guide = {} if self._guide is None else {"told_m": self._guide.place_m, "moved": self._guide.moved}
         return {
+            **guide,
             "place_m": self._place_m,
             "paths_m": self._paths_m,
             "path_gain_db": self._paths.gain_db[:ues],

@@ -27,6 +27,9 @@ class TelemetryBatch:
         position_m: ``[n, 3] float32`` ENU metres, or None when nothing moved.
         kpis: Names of the columns of `values`.
         values: ``[n, num_kpis] float32``.
+        keyframe: Whether every entity that the scene measures is in here; otherwise only those that changed.
+        source: Who measured, where several programs share the scene: what that one provides, such as ``MOTION`` or
+            ``KPI+STATE``. Each numbers its batches for itself. "" = one program does everything.
     """
 
     scene_id: str
@@ -38,6 +41,8 @@ class TelemetryBatch:
     position_m: NDArray[np.float32] | None
     kpis: tuple[str, ...]
     values: NDArray[np.float32]
+    keyframe: bool = False
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from twin.attributes import AttributeValue, to_managed
 from twin.entities import Kind
-from twin.errors import UnknownEntity
+from twin.errors import InvalidInput, UnknownEntity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -108,6 +108,27 @@ class Topology:
                 properties=old.properties,
             )
         return Topology((edited[entity.id] for entity in self.entities), revision=self.revision + 1)
+
+    @property
+    def next_index(self) -> int:
+        """The dense index of the next entity that comes."""
+        return max(self._by_index, default=-1) + 1
+
+    def with_entities(self, entities: Iterable[Entity]) -> Topology:
+        """Return the next revision with more entities; one whose index is known replaces the one that has it.
+
+        Raises:
+            InvalidInput: An id is taken by another index, or an index leaves a gap.
+        """
+        rows = dict(self._by_index)
+        for entity in entities:
+            taken = self._by_id.get(entity.id)
+            if (taken is not None and taken.index != entity.index) or entity.index > len(rows):
+                raise InvalidInput(
+                    f"`{entity.id}` cannot have the index `{entity.index}`: ids are unique and indices dense"
+                )
+            rows[entity.index] = entity
+        return Topology((rows[index] for index in sorted(rows)), revision=self.revision + 1)
 
 
 def _cell_attributes(cell: Cell) -> dict[str, AttributeValue]:

@@ -1,174 +1,101 @@
 """The one composition root: options and settings in, a running twin out.
 
-Everything that knows which adapter stands behind which port is here. Order of start: folder lock, journal, store,
-alarms, graph, changes, bridge, agent, scene; stop is the reverse.
+Everything that knows which adapter stands behind which port is here and in `twin_app.world_build`. Order of start:
+folder lock, scenes one after the other, bridge, scene processes; stop is the reverse.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from agent.agent import Agent
 from bridge.server import BridgeServer
-from knowledge_graph.embedded import EmbeddedGraph
-from knowledge_graph.projection import GraphPicture
-from twin_app.alarm_log import JournaledAlarmLog
-from twin_app.change_desk import ChangeDesk
-from twin_app.change_json import change_to_json
-from twin_app.data_folder import DataFolder
+from twin.errors import InvalidInput
+from twin_app.command_record import RecordedLink
+from twin_app.data_folder import MAIN, DataFolder
 from twin_app.events import NewsHub
-from twin_app.ingest_service import IngestService
-from twin_app.inventory import LiveInventory
-from twin_app.journal import SqliteJournal
 from twin_app.pulse import Pulse
 from twin_app.running import Twin
-from twin_app.scenarios import ScenarioSpec, build_scenario, save_scenario
-from twin_app.scene_desk import SceneDesk
-from twin_app.sinr_raster import SinrRasters
-from twin_app.store.embedded import EmbeddedTelemetryStore
+from twin_app.scenarios import ScenarioSpec
+from twin_app.scene_list import SceneList, plan_of, plans_at_start
+from twin_app.scene_router import SceneRouter
+from twin_app.world_build import Shared, SharedPlanner, open_world
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from twin.control import Change
-    from twin.scenario import Scenario
+    from bridge.access import TlsFiles
+    from twin_app.access import Door
+    from twin_app.command_record import CommandRecord
     from twin_app.serve import UpOptions
     from twin_app.settings import Settings
 
-SCENE_ID = "main"
-QUARTER_S = 900
-"""The scenario epoch is a quarter of an hour, so that archive periods end on the quarter."""
 
-
-async def build(options: UpOptions, settings: Settings, *, tell: Callable[[str, float], None]) -> Twin:
+async def build(
+    options: UpOptions,
+    settings: Settings,
+    *,
+    door: Door,
+    tls: TlsFiles | None,
+    tell: Callable[[str, float], None],
+) -> Twin:
     """Return a twin with everything restored from its data folder, not yet listening.
 
     Raises:
         ScenarioError: A city file is wrong. FolderLocked, FolderMismatch, CorruptStore: The data folder is not ours.
+        InvalidInput: The options do not fit together.
     """
     tell("building the city", 0.0)
-    scenario = await asyncio.to_thread(_scenario_of, options, settings)
     folder = DataFolder.lock(settings.data_dir)
     async with contextlib.AsyncExitStack() as undo:  # what was opened is closed again when a later part fails
         undo.callback(folder.close)
-        epoch = _quarter_before(datetime.now(UTC) - timedelta(seconds=settings.past_s))
-        record, _ = folder.city_record(
-            digest=scenario.digest, name=scenario.name, scene_id=SCENE_ID, timezone=scenario.timezone, now=epoch
+        listed = SceneList(folder)
+        plans = plans_at_start(
+            listed.read(),
+            [plan_of(text) for text in options.scenes],
+            main_given=bool(options.city or options.area or options.sites or options.scenario),
         )
-        scenario_path = folder.path / "scenario.npz"
-        await asyncio.to_thread(save_scenario, scenario, scenario_path)
-        tell("opening the memory", 0.0)
-        journal = SqliteJournal(folder.journal_path)
-        await journal.open()
-        undo.push_async_callback(journal.close)
-        inventory = LiveInventory(scenario=scenario, scene_id=record.scene_id, civil=record.civil, journal=journal)
-        await inventory.restore()
-        store = EmbeddedTelemetryStore(
-            folder.telemetry_path, scene_id=record.scene_id, topology=lambda: inventory.topology
-        )
-        await store.open()
-        undo.push_async_callback(store.close)
-        alarms = JournaledAlarmLog(journal, scene_id=record.scene_id)
-        await alarms.open()
-        news = NewsHub()
-        ingest = IngestService(store=store, alarms=alarms, inventory=inventory, state_path=folder.detector_path)
-        await ingest.open()
-        undo.push_async_callback(ingest.close)
-        scenes = SceneDesk(
-            inventory=inventory,
-            figures=ingest,
-            alarms=alarms,
-            journal=journal,
-            news=news,
-            past_s=settings.past_s,
-            speed=settings.speed,
-        )
-        span = await store.coverage()
-        await scenes.restore(newest_s=None if span is None else span[1])
-        bridge = BridgeServer(sink=scenes, port=settings.grpc.port)
-        scenes.link = bridge.link
-        tell("starting the graph", 0.0)
-        graph = EmbeddedGraph()
-        await graph.start()
-        undo.push_async_callback(graph.close)
-
-        async def change_moved(change: Change) -> None:
-            news.publish("change", change_to_json(change, inventory.civil))
-            bridge.topology_changed(inventory.topology)
-            await graph.put_change(change)
-
-        async def attributes_applied(entity_ids: tuple[str, ...]) -> None:
-            ingest.relearn(entity_ids)
-            await graph.put_attributes(inventory.topology, entity_ids)
-
-        changes = ChangeDesk(
-            inventory=inventory,
-            journal=journal,
-            link=bridge.link,
-            store=store,
-            approval=settings.approval,
-            grpc=settings.grpc,
-            on_change=change_moved,
-            on_applied=attributes_applied,
-        )
-        await changes.restore()
-        await graph.rebuild(
-            GraphPicture(
-                scene_id=record.scene_id,
-                scenario=scenario,
-                topology=inventory.topology,
-                alarms=await alarms.list(limit=10_000),
-                changes=await changes.list(limit=10_000),
+        if len(plans) > settings.max_scenes:
+            raise InvalidInput(
+                f"`{len(plans)}` scenes are asked for or recorded, at most `{settings.max_scenes}` may run; remove some"
+                " with `twin scenes remove`, or raise TWIN_MAX_SCENES"
             )
-        )
-        agent = Agent(
-            inventory=inventory,
-            store=store,
-            graph=graph,
-            alarms=alarms,
-            changes=changes,
-            encoder_folder=settings.agent.encoder,
-            max_question_chars=settings.agent.max_question_chars,
-        )
-        twin = Twin(
+        news, router = NewsHub(), SceneRouter()
+        records: dict[str, CommandRecord] = {}
+        link = RecordedLink(lambda: bridge.link, records)
+        bridge = BridgeServer(sink=router, host=settings.grpc.host, port=settings.grpc.port, doorkeeper=door, tls=tls)
+        bridge.orders = link
+        shared = Shared(
             settings=settings,
-            scenario=scenario,
-            scenario_path=scenario_path,
+            door=door,
             folder=folder,
-            inventory=inventory,
-            journal=journal,
-            store=store,
-            alarms=alarms,
-            ingest=ingest,
-            graph=graph,
-            scenes=scenes,
             bridge=bridge,
-            changes=changes,
-            agent=agent,
+            router=router,
+            records=records,
+            link=link,
             news=news,
-            pulse=Pulse(lambda: inventory.now_s if inventory.live else None),
-            rasters=SinrRasters(inventory=inventory, store=store),
-            with_scene=options.with_scene,
+            planner=SharedPlanner(settings.agent.encoder),
         )
-        await twin.restore_faults()
-        alarms.subscribe(twin.alarm_moved)
+        twin = Twin(shared=shared, tls=tls, listed=listed, pulse=Pulse())
+        undo.push_async_callback(twin.close_worlds)
+        for plan in plans:
+            tell("opening the memory" if len(plans) == 1 else f"opening the scene {plan.id}", 0.0)
+            given = _spec_given(options, settings) if plan.id == MAIN and plan.scenario is None else None
+            twin.take(await open_world(plan, shared, given=given, with_scene=options.with_scene))
+        listed.write(world.plan for world in twin.worlds.values())
         undo.pop_all()
         return twin
 
 
-def _scenario_of(options: UpOptions, settings: Settings) -> Scenario:
-    given: dict[str, Any] = {"city": options.city, "area": options.area, "sites": options.sites}
+def _spec_given(options: UpOptions, settings: Settings) -> ScenarioSpec | None:
+    """Return the city of `main` that the command line or the environment describes, None when neither does."""
+    given: dict[str, Any] = {
+        "city": options.city,
+        "area": options.area,
+        "sites": options.sites,
+        "scenario": options.scenario,
+    }
     given = {key: value for key, value in given.items() if value}
-    if options.scenario is not None:
-        given["scenario"] = options.scenario
-    if options.scenario is None or "seed" in settings.model_fields_set or options.seed is not None:
+    if "seed" in settings.model_fields_set or (given and options.scenario is None):
         given["seed"] = settings.seed
-    return build_scenario(ScenarioSpec(**given))
-
-
-def _quarter_before(moment: datetime) -> datetime:
-    seconds = moment.timestamp()
-    return datetime.fromtimestamp(seconds - seconds % QUARTER_S, UTC)
+    return ScenarioSpec(**given) if given else None

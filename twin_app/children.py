@@ -1,4 +1,4 @@
-"""The scene process as a child: started, watched, started again when it dies, never left behind.
+"""Scene processes as children: started, watched, started again when they die, never left behind.
 
 The child holds the reading end of a pipe whose writing end only this process has; when this process dies, even
 by SIGKILL, the pipe closes and the child ends itself.
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
 FIRST_PAUSE_S = 0.5
@@ -38,9 +38,17 @@ class SceneChild:
         pid: Process id while it runs.
     """
 
-    def __init__(self, arguments: Sequence[str], *, log_path: Path, on_exit: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        *,
+        log_path: Path,
+        on_exit: Callable[[int], None],
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.restarts = 0
         self.pid: int | None = None
+        self._environment = dict(environment or {})
         self._arguments = tuple(arguments)
         self._log_path = log_path
         self._on_exit = on_exit
@@ -70,9 +78,12 @@ class SceneChild:
 
     async def _keep(self) -> None:
         pause_s = FIRST_PAUSE_S
+        killed = False
         while not self._stopping:
             born = time.monotonic()
-            code = await self._run_once()
+            code = await self._run_once(*(("--takeover",) if killed else ()))
+            # What a killed process held is still its own for a while, and nobody is there to give it back.
+            killed = code < 0
             if self._stopping:
                 return
             self.restarts += 1
@@ -82,13 +93,14 @@ class SceneChild:
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
-    async def _run_once(self) -> int:
-        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    async def _run_once(self, *more: str) -> int:
+        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", **self._environment}
         with self._log_path.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
                 *self._arguments,
+                *more,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=log,
                 stderr=log,

@@ -21,6 +21,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from twin.errors import TwinError
+from twin_app.cli_access import certs_app, token_app
+from twin_app.cli_scenes import scenes_app
 
 app = typer.Typer(
     name="twin",
@@ -31,8 +33,11 @@ app = typer.Typer(
 )
 fault_app = typer.Typer(help="Inject, clear and list faults (instructors).", no_args_is_help=True)
 app.add_typer(fault_app, name="fault")
+app.add_typer(scenes_app, name="scenes")
 journal_app = typer.Typer(help="The journal of every lossless fact.", no_args_is_help=True)
 app.add_typer(journal_app, name="journal")
+app.add_typer(token_app, name="token")
+app.add_typer(certs_app, name="certs")
 
 _out = Console(soft_wrap=True)
 _err = Console(stderr=True, soft_wrap=True)
@@ -41,6 +46,10 @@ Url = Annotated[str | None, typer.Option("--url", help="Where the twin answers; 
 DataDir = Annotated[
     Path | None,
     typer.Option("--data-dir", envvar="TWIN_DATA_DIR", help="Data folder; the platform's user data folder by default."),
+]
+InScene = Annotated[
+    str | None,
+    typer.Option("--scene", envvar="TWIN_SCENE", help="Which scene, where the twin keeps several."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
@@ -79,10 +88,10 @@ def _say_error(text: str) -> None:
     _err.print(text, highlight=False, markup=False)  # it quotes what people typed, brackets included
 
 
-def _client(url: str | None, data_dir: Path | None) -> Any:
+def _client(url: str | None, data_dir: Path | None, scene: str | None = None) -> Any:
     from twin_app.rest_client import RestClient, find_url
 
-    return RestClient(find_url(url, data_dir))
+    return RestClient(find_url(url, data_dir), data_dir, scene=scene)
 
 
 def _print_json(value: Any) -> None:
@@ -116,6 +125,12 @@ def up(
     scenario: Annotated[
         Path | None, typer.Option("--scenario", help="Scenario file (YAML); other options win over it.")
     ] = None,
+    scene: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--scene", metavar="NAME[=FILE]", help="Keep this scene, too: a generated city or FILE.yaml; may repeat."
+        ),
+    ] = None,
     data_dir: DataDir = None,
     http_port: Annotated[
         int | None, typer.Option("--http-port", min=0, max=65535, help="REST and page; 0 = a free one.")
@@ -142,6 +157,7 @@ def up(
             area=_area(area),
             sites=sites,
             scenario=scenario,
+            scenes=tuple(scene or ()),
             data_dir=data_dir,
             http_port=http_port,
             grpc_port=grpc_port,
@@ -178,13 +194,14 @@ def setup() -> None:
 @app.command()
 def ask(
     text: Annotated[str, typer.Argument(help="The question, in plain English.")],
+    scene: InScene = None,
     url: Url = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
     conversation: Annotated[str | None, typer.Option("--conversation", help="Go on with a conversation.")] = None,
 ) -> None:
     """Ask the twin something, or ask it to propose a change."""
-    answer = _client(url, data_dir).post("/v1/ask", {"text": text, "conversation_id": conversation})
+    answer = _client(url, data_dir, scene).post("/v1/ask", {"text": text, "conversation_id": conversation})
     if as_json:
         _print_json(answer)
     else:
@@ -203,6 +220,7 @@ def _without_marks(text: str) -> str:
 @app.command()
 def approve(
     change_id: Annotated[str, typer.Argument(help="Such as change-3.")],
+    scene: InScene = None,
     url: Url = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
@@ -210,7 +228,7 @@ def approve(
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it is committed or taken back.")] = True,
 ) -> None:
     """Show the plan of a change and approve exactly that plan."""
-    client = _client(url, data_dir)
+    client = _client(url, data_dir, scene)
     change = client.get(f"/v1/changes/{change_id}")
     if not as_json:
         _print_plan(change)
@@ -270,26 +288,29 @@ def _short(value: float | None) -> str:
 def reject(
     change_id: str,
     reason: Annotated[str, typer.Option("--reason", help="Why not.")] = "",
+    scene: InScene = None,
     url: Url = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Reject a proposed change."""
-    change = _client(url, data_dir).post(f"/v1/changes/{change_id}/reject", {"reason": reason})
+    change = _client(url, data_dir, scene).post(f"/v1/changes/{change_id}/reject", {"reason": reason})
     _print_json(change) if as_json else _print_outcome(change)
 
 
 @app.command()
-def undo(change_id: str, url: Url = None, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+def undo(
+    change_id: str, scene: InScene = None, url: Url = None, data_dir: DataDir = None, as_json: AsJson = False
+) -> None:
     """Propose the inverse of a committed change; it needs approval like any other."""
-    change = _client(url, data_dir).post(f"/v1/changes/{change_id}/undo")
+    change = _client(url, data_dir, scene).post(f"/v1/changes/{change_id}/undo")
     _print_json(change) if as_json else _print_plan(change)
 
 
 @app.command()
-def changes(url: Url = None, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+def changes(scene: InScene = None, url: Url = None, data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """List changes, newest first."""
-    rows = list(_client(url, data_dir).items("/v1/changes"))
+    rows = list(_client(url, data_dir, scene).items("/v1/changes"))
     if as_json:
         _print_json(rows)
         return
@@ -301,13 +322,14 @@ def changes(url: Url = None, data_dir: DataDir = None, as_json: AsJson = False) 
 
 @app.command()
 def alarms(
+    scene: InScene = None,
     url: Url = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
     active: Annotated[bool, typer.Option("--active", help="Only those not cleared.")] = False,
 ) -> None:
     """List alarms, newest first."""
-    rows = list(_client(url, data_dir).items("/v1/alarms", active=active or None))
+    rows = list(_client(url, data_dir, scene).items("/v1/alarms", active=active or None))
     titles = {
         "id": "alarm",
         "perceivedSeverity": "severity",
@@ -322,12 +344,13 @@ def alarms(
 @app.command()
 def entities(
     kind: Annotated[str | None, typer.Argument(help="site, cell, ue, slice, link, node, building or place.")] = None,
+    scene: InScene = None,
     url: Url = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """List the inventory."""
-    rows = list(_client(url, data_dir).items("/v1/entities", kind=kind))
+    rows = list(_client(url, data_dir, scene).items("/v1/entities", kind=kind))
     titles = {"id": "id", "kind": "kind", "name": "name", "dn": "DN"}
     _print_json(rows) if as_json else _print_rows(rows, titles, nothing="nothing of this kind")
 
@@ -339,13 +362,14 @@ def kpis(
     start: Annotated[str, typer.Option("--from", help="RFC 3339 or -10m.")] = "-10m",
     end: Annotated[str, typer.Option("--to", help="RFC 3339 or now.")] = "now",
     granularity: Annotated[int | None, typer.Option("--granularity", min=1, help="Seconds per point.")] = None,
+    scene: InScene = None,
     url: Url = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Print one KPI of one entity over time."""
     query = {"entity": entity, "kpi": kpi, "from": start, "to": end, "granularity": granularity}
-    series = _client(url, data_dir).get("/v1/kpis", **query)
+    series = _client(url, data_dir, scene).get("/v1/kpis", **query)
     if as_json:
         _print_json(series)
         return
@@ -357,9 +381,9 @@ def kpis(
 
 
 @app.command()
-def health(url: Url = None, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+def health(scene: InScene = None, url: Url = None, data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Tell how a running twin is."""
-    found = _client(url, data_dir).get("/v1/health")
+    found = _client(url, data_dir, scene).get("/v1/health")
     if as_json:
         _print_json(found)
         return
@@ -372,31 +396,41 @@ def fault_inject(
     fault: Annotated[str, typer.Argument(help="Name from `twin fault list`.")],
     cell: Annotated[str, typer.Option("--cell", help="Where: id, DN or alias.")],
     severity: Annotated[float, typer.Option("--severity", min=0.0, max=1.0, help="0 mild .. 1 worst.")] = 1.0,
+    scene: InScene = None,
     url: Url = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Break something on purpose."""
-    _fault("inject", fault, cell, severity, url=url, data_dir=data_dir, as_json=as_json)
+    _fault("inject", fault, cell, severity, scene=scene, url=url, data_dir=data_dir, as_json=as_json)
 
 
 @fault_app.command("clear")
 def fault_clear(
     fault: str,
     cell: Annotated[str, typer.Option("--cell", help="Where.")],
+    scene: InScene = None,
     url: Url = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Repair it."""
-    _fault("clear", fault, cell, 1.0, url=url, data_dir=data_dir, as_json=as_json)
+    _fault("clear", fault, cell, 1.0, scene=scene, url=url, data_dir=data_dir, as_json=as_json)
 
 
 def _fault(
-    operation: str, fault: str, cell: str, severity: float, *, url: str | None, data_dir: Path | None, as_json: bool
+    operation: str,
+    fault: str,
+    cell: str,
+    severity: float,
+    *,
+    scene: str | None,
+    url: str | None,
+    data_dir: Path | None,
+    as_json: bool,
 ) -> None:
     body = {"operation": operation, "fault": fault, "entity": cell, "severity": severity}
-    result = _client(url, data_dir).post("/v1/faults", body)
+    result = _client(url, data_dir, scene).post("/v1/faults", body)
     if as_json:
         _print_json(result)
     else:
@@ -404,9 +438,9 @@ def _fault(
 
 
 @fault_app.command("list")
-def fault_list(url: Url = None, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+def fault_list(scene: InScene = None, url: Url = None, data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Show the catalogue and what is injected."""
-    bench = _client(url, data_dir).get("/v1/faults")
+    bench = _client(url, data_dir, scene).get("/v1/faults")
     if as_json:
         _print_json(bench)
         return
@@ -468,6 +502,35 @@ def scene(context: typer.Context) -> None:
     from twin_app.scene_process import main as scene_main
 
     raise typer.Exit(scene_main(context.args))
+
+
+@app.command()
+def conform(
+    url: Annotated[
+        str | None,
+        typer.Option("--url", help="Server to check: grpc://host:port, ws://host:port/bridge, or grpcs:// and wss://."),
+    ] = None,
+    listen: Annotated[
+        str | None,
+        typer.Option("--listen", help="Check a client instead: where to wait for it, grpc://host:port or ws://..."),
+    ] = None,
+    token: Annotated[str, typer.Option("--token", help="Token for every Hello; else TWIN_TOKEN.")] = "",
+    watch: Annotated[str, typer.Option("--watch", help="Scene to watch when there are several.")] = "",
+    scene: Annotated[
+        str, typer.Option("--scene", help="Also play this scene; PUSHES OUT the one that is connected.")
+    ] = "",
+    ca: Annotated[Path | None, typer.Option("--ca", help="PEM file of the authority to trust (TLS).")] = None,
+    wait_s: Annotated[float, typer.Option("--wait", min=1, help="Seconds to wait for a client.")] = 60.0,
+    as_json: AsJson = False,
+) -> None:
+    """Check a server or a client of bridge.v1 against the rules in docs/bridge.md. Exit code 1: a rule is broken."""
+    from twin_app.conform_command import check_a_client, check_a_server
+
+    if (url is None) == (listen is None):
+        raise typer.BadParameter("say either --url (check a server) or --listen (check a client)")
+    if url is not None:
+        raise typer.Exit(check_a_server(url=url, token=token, watch=watch, scene=scene, ca=ca, as_json=as_json))
+    raise typer.Exit(check_a_client(listen=listen or "", wait_s=wait_s, as_json=as_json))
 
 
 @journal_app.command("verify")

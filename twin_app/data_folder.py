@@ -1,7 +1,9 @@
-"""The data folder: one twin at a time, one city for ever, and where the running twin is found.
+"""The data folder: one twin at a time, one city per scene for ever, and where the running twin is found.
 
-Files in it: `lock` (held while a twin runs), `city.json` (city and civil epoch), `run.json` (pid and ports of the
-running twin), `journal.sqlite`, `telemetry.duckdb`, `detector.npz`.
+Files in it: `lock` (held while a twin runs), `run.json` (pid and ports of the running twin), `scenes.json` (which
+scenes the twin keeps). Each scene has `city.json` (city and civil epoch), `scenario.npz`, `journal.sqlite`,
+`telemetry.duckdb`, `detector.npz`, `scene.log` and the folder `scene`: the scene `main` in the data folder itself, as
+in versions that kept one scene only, every other in `scenes/<id>`.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -24,6 +27,12 @@ from twin.errors import CorruptStore, FolderLocked, FolderMismatch, StoreUnavail
 
 FORMAT = 1
 """Layout of the folder; a newer one is refused."""
+
+MAIN = "main"
+"""The scene of a twin that was given no other."""
+
+SCENE_FILES = ("city.json", "scenario.npz", "journal.sqlite", "telemetry.duckdb", "detector.npz", "scene.log")
+SCENE_FOLDERS = ("scene", "follower")
 
 LOOK_S = 0.05
 
@@ -66,12 +75,107 @@ def default_path() -> Path:
     return Path(platformdirs.user_data_dir("twin6g", appauthor=False))
 
 
-class DataFolder:
-    """A locked data folder; made by :meth:`lock`, given back by :meth:`close`."""
+class SceneFolder:
+    """The part of the data folder that belongs to one scene."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def scenario_path(self) -> Path:
+        """The city and its network, ready to load."""
+        return self.path / "scenario.npz"
+
+    @property
+    def log_path(self) -> Path:
+        """What the headless scene says."""
+        return self.path / "scene.log"
+
+    @property
+    def state_path(self) -> Path:
+        """Folder in which the headless scene keeps its checkpoints."""
+        return self.path / "scene"
+
+    @property
+    def follower_path(self) -> Path:
+        """Folder in which the network that follows an engine keeps its checkpoints."""
+        return self.path / "follower"
+
+    @property
+    def journal_path(self) -> Path:
+        """Every lossless fact."""
+        return self.path / "journal.sqlite"
+
+    @property
+    def telemetry_path(self) -> Path:
+        """History of figures."""
+        return self.path / "telemetry.duckdb"
+
+    @property
+    def detector_path(self) -> Path:
+        """What the detector has learned."""
+        return self.path / "detector.npz"
+
+    def city_record(
+        self, *, digest: str, name: str, scene_id: str, timezone: str, now: datetime
+    ) -> tuple[CityRecord, bool]:
+        """Return the city of this folder and whether it is new; a new one has its epoch at `now`.
+
+        Raises:
+            FolderMismatch: The folder was made for another city, or by a newer version.
+            CorruptStore: `city.json` cannot be read.
+        """
+        path = self.path / "city.json"
+        found = read_json(path)
+        if found is None:
+            made = CityRecord(digest=digest, name=name, scene_id=scene_id, epoch=now.isoformat(), timezone=timezone)
+            write_atomically(path, json.dumps(asdict(made), indent=1) + "\n")
+            return made, True
+        if found.get("format", 0) > FORMAT:
+            raise FolderMismatch(
+                f"the data folder `{self.path}` has the format `{found['format']}`, this version reads up to"
+                f" `{FORMAT}`; update Twin6G or name another folder with --data-dir"
+            )
+        try:
+            record = CityRecord(**found)
+            _ = record.civil
+        except (TypeError, ValueError) as exc:
+            raise CorruptStore(_unreadable(path, str(exc))) from exc
+        if record.digest != digest:
+            raise FolderMismatch(
+                f"the data folder `{self.path}` was made for another city (`{record.name}`, digest"
+                f" `{record.digest[:12]}`; now `{name}`, `{digest[:12]}`); name another folder with --data-dir, or"
+                " delete this one to start afresh"
+            )
+        return record, False
+
+    def purge(self) -> None:
+        """Remove everything that belongs to the scene; other things in the folder stay.
+
+        Raises:
+            StoreUnavailable: Something cannot be removed.
+        """
+        try:
+            for name in SCENE_FILES:
+                for path in (self.path / name, *self.path.glob(f"{name}-*"), *self.path.glob(f"{name}.*")):
+                    path.unlink(missing_ok=True)
+            for name in SCENE_FOLDERS:
+                if (self.path / name).exists():
+                    shutil.rmtree(self.path / name)
+        except OSError as exc:
+            raise StoreUnavailable(f"`{self.path}` cannot be emptied: {exc.strerror}; remove it by hand") from exc
+
+
+class DataFolder(SceneFolder):
+    """A locked data folder; made by :meth:`lock`, given back by :meth:`close`. It is also the folder of `main`."""
 
     def __init__(self, path: Path, lock_file: IO[str]) -> None:
-        self.path = path
+        super().__init__(path)
         self._lock_file = lock_file
+
+    def scene(self, scene_id: str) -> SceneFolder:
+        """Return the part of one scene: `main` lies where a twin with one scene keeps it, others in `scenes`."""
+        return self if scene_id == MAIN else SceneFolder(self.path / "scenes" / scene_id)
 
     @classmethod
     def lock(cls, path: Path | None = None) -> DataFolder:
@@ -111,54 +215,6 @@ class DataFolder:
             ) from exc
         return cls(folder, lock_file)
 
-    @property
-    def journal_path(self) -> Path:
-        """Every lossless fact."""
-        return self.path / "journal.sqlite"
-
-    @property
-    def telemetry_path(self) -> Path:
-        """History of figures."""
-        return self.path / "telemetry.duckdb"
-
-    @property
-    def detector_path(self) -> Path:
-        """What the detector has learned."""
-        return self.path / "detector.npz"
-
-    def city_record(
-        self, *, digest: str, name: str, scene_id: str, timezone: str, now: datetime
-    ) -> tuple[CityRecord, bool]:
-        """Return the city of this folder and whether it is new; a new one has its epoch at `now`.
-
-        Raises:
-            FolderMismatch: The folder was made for another city, or by a newer version.
-            CorruptStore: `city.json` cannot be read.
-        """
-        path = self.path / "city.json"
-        found = _read_json(path)
-        if found is None:
-            made = CityRecord(digest=digest, name=name, scene_id=scene_id, epoch=now.isoformat(), timezone=timezone)
-            write_atomically(path, json.dumps(asdict(made), indent=1) + "\n")
-            return made, True
-        if found.get("format", 0) > FORMAT:
-            raise FolderMismatch(
-                f"the data folder `{self.path}` has the format `{found['format']}`, this version reads up to"
-                f" `{FORMAT}`; update Twin6G or name another folder with --data-dir"
-            )
-        try:
-            record = CityRecord(**found)
-            _ = record.civil
-        except (TypeError, ValueError) as exc:
-            raise CorruptStore(_unreadable(path, str(exc))) from exc
-        if record.digest != digest:
-            raise FolderMismatch(
-                f"the data folder `{self.path}` was made for another city (`{record.name}`, digest"
-                f" `{record.digest[:12]}`; now `{name}`, `{digest[:12]}`); name another folder with --data-dir, or"
-                " delete this one to start afresh"
-            )
-        return record, False
-
     def write_run(self, *, http_port: int, grpc_port: int, url: str) -> RunInfo:
         """Tell other programs where this twin answers."""
         info = RunInfo(pid=os.getpid(), http_port=http_port, grpc_port=grpc_port, url=url, started_unix_s=time.time())
@@ -188,7 +244,7 @@ def running(path: Path | None = None) -> RunInfo | None:
     except OSError:
         return None
     try:
-        found = _read_json(folder / "run.json")
+        found = read_json(folder / "run.json")
         return None if found is None else RunInfo(**found)
     except (CorruptStore, TypeError):
         return None
@@ -215,7 +271,12 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         raise StoreUnavailable(f"`{path}` cannot be written: {exc.strerror}; free some disk space") from exc
 
 
-def _read_json(path: Path) -> dict[str, Any] | None:
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Return the object in a file of the data folder, None when there is no file.
+
+    Raises:
+        CorruptStore: It holds no JSON object.
+    """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

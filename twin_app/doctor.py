@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from twin.errors import CorruptStore, MissingExtra, TwinError
-from twin_app.data_folder import default_path, running
+from twin_app.data_folder import MAIN, default_path, running
 from twin_app.rest_client import RestClient, find_url
 from twin_app.settings import Settings
 
@@ -83,21 +83,32 @@ def _folder(data_dir: Path | None) -> list[dict[str, str]]:
     free_gb = shutil.disk_usage(folder).free / 1e9
     state = "ok" if free_gb > LOW_DISK_GB else "bad"
     findings = [_finding("data folder", state, f"{folder}, {free_gb:.0f} GB free")]
-    journal = folder / "journal.sqlite"
-    if journal.exists():
+    if (folder / "journal.sqlite").exists() or any(folder.glob("scenes/*/journal.sqlite")):
         result = verify_journal(data_dir)
         findings.append(_finding("journal", "ok" if result["whole"] else "bad", result["text"]))
     return findings
 
 
 def verify_journal(data_dir: Path | None) -> dict[str, Any]:
-    """Return whether every row of the journal hangs together: `{whole, rows, text}`."""
-    from twin_app.journal import SqliteJournal
-
+    """Return whether every row of the journals of all scenes hangs together: `{whole, rows, text}`."""
     folder = data_dir or Settings().data_dir or default_path()
-    path = folder / "journal.sqlite"
-    if not path.exists():
+    paths = [
+        path for path in (folder / "journal.sqlite", *sorted(folder.glob("scenes/*/journal.sqlite"))) if path.exists()
+    ]
+    if not paths:
         return {"whole": True, "rows": 0, "text": f"there is no journal in {folder} yet"}
+    if len(paths) == 1:
+        return _verify(paths[0])
+    found = {path.parent.name if path.parent != folder else MAIN: _verify(path) for path in paths}
+    return {
+        "whole": all(one["whole"] for one in found.values()),
+        "rows": sum(one["rows"] or 0 for one in found.values()),
+        "text": "; ".join(f"{scene_id}: {one['text']}" for scene_id, one in found.items()),
+    }
+
+
+def _verify(path: Path) -> dict[str, Any]:
+    from twin_app.journal import SqliteJournal
 
     async def check() -> int:
         journal = SqliteJournal(path)

@@ -15,11 +15,15 @@ QUEUE_LENGTH = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class News:
-    """One event of the running twin: `alarm`, `change`, `scene` or `health`."""
+    """One event of the running twin: `alarm`, `change`, `scene` or `health`; facts of one scene carry `scene_id`."""
 
     number: int
     name: str
     facts: Mapping[str, Any]
+
+    def concerns(self, scene_id: str) -> bool:
+        """Whether the news is of this scene, or of the twin as a whole."""
+        return self.facts.get("scene_id", scene_id) == scene_id
 
 
 class NewsHub:

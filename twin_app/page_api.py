@@ -137,17 +137,36 @@ def _conditional(body: bytes, etag: str, if_none_match: str | None, media: str) 
     return Response(body, media_type=media, headers=headers)
 
 
-def page_router(city: MapSource, *, guard: Callable[..., object] | None = None) -> APIRouter:
-    """Return the routes of the page for one city.
+class _Prepared:
+    """What is made once for a city."""
+
+    def __init__(self, city: MapSource) -> None:
+        self.city = city
+        self.frames = LiveFrames(city.scenario)
+        self.geometry, self.raster = _OnceBytes(), _OnceBytes()
+
+
+def page_router(city_of: Callable[..., MapSource], *, guard: Callable[..., object] | None = None) -> APIRouter:
+    """Return the routes of the page.
 
     Args:
+        city_of: FastAPI dependency that returns the city that a request is about.
         guard: FastAPI dependency that refuses callers who may not observe; the page's own files stay open, because
             a browser sends no token for them.
     """
     router = APIRouter()
     guarded = [] if guard is None else [Depends(guard)]
-    frames = LiveFrames(city.scenario)
-    geometry, raster = _OnceBytes(), _OnceBytes()
+    kept: dict[str, _Prepared] = {}
+
+    chosen = Depends(city_of)
+
+    def prepared(city: MapSource = chosen) -> _Prepared:
+        scene_id = city.inventory.scene_id
+        if scene_id not in kept or kept[scene_id].city is not city:  # new, or removed and added again
+            kept[scene_id] = _Prepared(city)
+        return kept[scene_id]
+
+    prepare = Depends(prepared)
 
     @router.get("/", include_in_schema=False)
     async def index() -> FileResponse:  # pyright: ignore[reportUnusedFunction] - registered by the decorator
@@ -161,14 +180,16 @@ def page_router(city: MapSource, *, guard: Callable[..., object] | None = None) 
         "/v1/map", summary="Streets, buildings, places, sites and cells, once", tags=["page"], dependencies=guarded
     )
     async def geometry_of_city(  # pyright: ignore[reportUnusedFunction]
+        ready: _Prepared = prepare,
         if_none_match: Annotated[str | None, Header()] = None,
     ) -> Response:
         """Coordinates are whole decimetres east and north, each point relative to the one before it."""
+        city = ready.city
 
         async def make() -> bytes:
             return await asyncio.to_thread(map_document, city.scenario, scene_id=city.inventory.scene_id)
 
-        body, etag = await geometry.get(city.scenario.digest, make)
+        body, etag = await ready.geometry.get(city.scenario.digest, make)
         return _conditional(body, etag, if_none_match, "application/json")
 
     @router.get(
@@ -178,6 +199,7 @@ def page_router(city: MapSource, *, guard: Callable[..., object] | None = None) 
         dependencies=guarded,
     )
     async def live(  # pyright: ignore[reportUnusedFunction]
+        ready: _Prepared = prepare,
         kpi: Annotated[str, Query(description="KPI of cells, 3GPP name")] = "RRU.PrbTotDl",
         revision: Annotated[int, Query(description="Topology revision that the page knows", ge=-1)] = -1,
         ues: Annotated[int, Query(description="Number of the list of UEs that the page knows", ge=-1)] = -1,
@@ -185,7 +207,8 @@ def page_router(city: MapSource, *, guard: Callable[..., object] | None = None) 
         """The layout is described in ``twin_app/page_frames.py``; poll it a few times a second."""
         if Kind.CELL not in kpi_row(kpi).kinds:
             raise InvalidInput(f"`{kpi}` is not measured per cell; `GET /v1/map` lists those that are")
-        body = frames.frame(city.inventory, city.store, kpi=kpi, known_revision=revision, known_ues=ues)
+        city = ready.city
+        body = ready.frames.frame(city.inventory, city.store, kpi=kpi, known_revision=revision, known_ues=ues)
         return Response(body, media_type="application/octet-stream", headers={"Cache-Control": "no-store"})
 
     @router.get(
@@ -195,16 +218,18 @@ def page_router(city: MapSource, *, guard: Callable[..., object] | None = None) 
         dependencies=guarded,
     )
     async def sinr(  # pyright: ignore[reportUnusedFunction]
+        ready: _Prepared = prepare,
         if_none_match: Annotated[str | None, Header()] = None,
     ) -> Response:
         """One byte per square: SINR = byte / 4 - 30 dB, 255 = nothing heard; row 0 in the south."""
+        city = ready.city
         revision = city.inventory.topology.revision
         minute = city.inventory.now_s // RASTER_MAX_AGE_S  # it depends on the load as well
 
         async def make() -> bytes:
             return await asyncio.to_thread(raster_frame, await city.sinr(), revision=revision)
 
-        body, etag = await raster.get((revision, minute), make)
+        body, etag = await ready.raster.get((revision, minute), make)
         return _conditional(body, etag, if_none_match, "application/octet-stream")
 
     @router.get(
@@ -213,8 +238,11 @@ def page_router(city: MapSource, *, guard: Callable[..., object] | None = None) 
         tags=["page"],
         dependencies=guarded,
     )
-    async def inspector(entity_id: str) -> Inspection:  # pyright: ignore[reportUnusedFunction]
+    async def inspector(  # pyright: ignore[reportUnusedFunction]
+        entity_id: str, ready: _Prepared = prepare
+    ) -> Inspection:
         """Name, attributes, newest KPIs and neighbours of what was clicked."""
+        city = ready.city
         return inspect_entity(entity_id, scenario=city.scenario, inventory=city.inventory, store=city.store)
 
     return router

@@ -17,17 +17,50 @@ KEEP = 1_200
 SPEED_WINDOW_S = 10.0
 
 
-class Pulse:
-    """Measures the loop it runs on.
+class SpeedMeter:
+    """Compares the simulated time of one scene with the wall clock.
 
-    Attributes:
-        lags_s: How late each beat came, newest last.
+    Args:
+        now_s: Simulated time, None while the scene is away or tells its past: then there is no speed.
     """
 
     def __init__(self, now_s: Callable[[], float | None]) -> None:
-        self.lags_s: deque[float] = deque(maxlen=KEEP)
         self._now_s = now_s
         self._marks: deque[tuple[float, float]] = deque()
+
+    def mark(self) -> None:
+        """Note both clocks."""
+        wall, sim_s = time.monotonic(), self._now_s()
+        if sim_s is None:
+            self._marks.clear()
+            return
+        self._marks.append((wall, sim_s))
+        while self._marks[0][0] < wall - SPEED_WINDOW_S:
+            self._marks.popleft()
+
+    def forget(self) -> None:
+        """Start measuring anew."""
+        self._marks.clear()
+
+    def speed(self) -> float | None:
+        """Return simulated seconds per wall second over the last ten seconds, None before there is a measure."""
+        if len(self._marks) < 2 or self._marks[-1][0] - self._marks[0][0] < 1.0:
+            return None
+        (wall_a, sim_a), (wall_b, sim_b) = self._marks[0], self._marks[-1]
+        return round((sim_b - sim_a) / (wall_b - wall_a), 3)
+
+
+class Pulse:
+    """Measures the loop it runs on, and the speed of every scene.
+
+    Attributes:
+        lags_s: How late each beat came, newest last.
+        meters: One per scene; each is marked at every beat.
+    """
+
+    def __init__(self) -> None:
+        self.lags_s: deque[float] = deque(maxlen=KEEP)
+        self.meters: list[SpeedMeter] = []
 
     async def run(self) -> None:
         """Beat until cancelled."""
@@ -36,18 +69,14 @@ class Pulse:
             due = loop.time() + BEAT_S
             await asyncio.sleep(BEAT_S)
             self.lags_s.append(max(0.0, loop.time() - due))
-            wall, sim_s = time.monotonic(), self._now_s()
-            if sim_s is None:  # no scene, or one that tells its past: there is no speed
-                self._marks.clear()
-                continue
-            self._marks.append((wall, sim_s))
-            while self._marks[0][0] < wall - SPEED_WINDOW_S:
-                self._marks.popleft()
+            for meter in self.meters:
+                meter.mark()
 
     def forget(self) -> None:
         """Start measuring anew: building and loading are over."""
         self.lags_s.clear()
-        self._marks.clear()
+        for meter in self.meters:
+            meter.forget()
 
     def lag_ms(self, share: float) -> float:
         """Return a percentile of the lag in milliseconds (`share` 0.5 = median)."""
@@ -55,10 +84,3 @@ class Pulse:
             return 0.0
         ordered = sorted(self.lags_s)
         return round(1000 * ordered[min(len(ordered) - 1, int(share * len(ordered)))], 2)
-
-    def speed(self) -> float | None:
-        """Return simulated seconds per wall second over the last ten seconds, None before there is a measure."""
-        if len(self._marks) < 2 or self._marks[-1][0] - self._marks[0][0] < 1.0:
-            return None
-        (wall_a, sim_a), (wall_b, sim_b) = self._marks[0], self._marks[-1]
-        return round((sim_b - sim_a) / (wall_b - wall_a), 3)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
 from twin.errors import TwinError
-from twin_app.data_folder import running
+from twin_app.data_folder import default_path, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,14 +51,35 @@ def find_url(url: str | None, data_dir: Path | None) -> str:
     return info.url
 
 
-class RestClient:
-    """Requests to one twin."""
+def _trust(data_dir: Path | None) -> ssl.SSLContext:
+    """Trust what the system trusts, and the authority of `TWIN_CA` or of `twin certs dev` in the data folder."""
+    context = ssl.create_default_context()
+    ca = os.environ.get("TWIN_CA") or str((data_dir or default_path()) / "certs" / "ca.pem")
+    if os.path.exists(ca):  # noqa: PTH110 - TWIN_CA is text
+        context.load_verify_locations(ca)
+    if certificate := os.environ.get("TWIN_CLIENT_CERTIFICATE"):
+        context.load_cert_chain(certificate, os.environ.get("TWIN_CLIENT_KEY"))
+    return context
 
-    def __init__(self, url: str) -> None:
+
+class RestClient:
+    """Requests to one twin, about one of its scenes (None = its only one).
+
+    `TWIN_TOKEN` is sent along; `TWIN_CLIENT_CERTIFICATE` and `TWIN_CLIENT_KEY` serve a twin with mutual TLS.
+    """
+
+    def __init__(self, url: str, data_dir: Path | None = None, *, scene: str | None = None) -> None:
         headers = {"Content-Type": "application/json"}
         if token := os.environ.get("TWIN_TOKEN"):
             headers["Authorization"] = f"Bearer {token}"
-        self._http = httpx.Client(base_url=url, headers=headers, timeout=TIMEOUT_S, trust_env=False)
+        self._http = httpx.Client(
+            base_url=url,
+            headers=headers,
+            params={} if scene is None else {"scene": scene},
+            timeout=TIMEOUT_S,
+            trust_env=False,
+            verify=_trust(data_dir),
+        )
         self.url = url
 
     def get(self, path: str, **params: Any) -> Any:
@@ -67,6 +89,10 @@ class RestClient:
     def post(self, path: str, body: dict[str, Any] | None = None, **headers: str) -> Any:
         """Return the JSON of a POST."""
         return self._call("POST", path, content=json.dumps(body or {}), headers=headers)
+
+    def delete(self, path: str, **params: Any) -> None:
+        """Delete something; parameters that are None are left out."""
+        self._call("DELETE", path, params={k: v for k, v in params.items() if v is not None})
 
     def items(self, path: str, **params: Any) -> Iterator[dict[str, Any]]:
         """Yield every item of a paged list."""
@@ -83,6 +109,8 @@ class RestClient:
             response = self._http.request(method, path, **rest)
         except httpx.HTTPError as exc:
             raise NoTwin(f"the twin at `{self.url}` does not answer ({exc}); start one with `twin up`") from exc
+        if not response.content and response.is_success:
+            return None
         try:
             body = response.json()
         except ValueError as exc:

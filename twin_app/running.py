@@ -1,4 +1,4 @@
-"""The running twin: its parts, its start and stop, its health, and what REST asks of it as a whole."""
+"""The running twin: one bridge and one door for all scenes, their start and stop, and its health as a whole."""
 
 from __future__ import annotations
 
@@ -6,316 +6,302 @@ import asyncio
 import contextlib
 import math
 import time
-from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from twin.commands import Command, CommandStage, ManageFault
-from twin.entities import Kind
-from twin.errors import Conflict, DeadlineExceeded, TwinError
-from twin.faults import FAULTS
+from twin.commands import Command, CommandStage, SimulationControl
+from twin.errors import Conflict, FolderMismatch, NotFound, SceneNotNamed, TwinError
 from twin.ids import uuid7
-from twin_app.alarm_json import alarm_to_json
-from twin_app.children import SceneChild
+from twin_app.data_folder import SceneFolder
+from twin_app.scene_list import SLUG, ScenePlan
+from twin_app.scene_login import own_address
+from twin_app.scene_router import no_such_scene
+from twin_app.world_build import open_world
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Mapping, Sequence
 
-    from agent.agent import Agent
-    from agent.question import AgentEvent, Answer, Question
+    from bridge.access import TlsFiles
     from bridge.server import BridgeServer
-    from knowledge_graph.embedded import EmbeddedGraph
-    from twin.alarms import Alarm
-    from twin.scenario import Scenario
-    from twin_app.access import Caller
-    from twin_app.alarm_log import JournaledAlarmLog
-    from twin_app.change_desk import ChangeDesk
+    from twin.commands import CommandBody, CommandResult
+    from twin_app.access import Door
+    from twin_app.command_record import RecordedLink
     from twin_app.data_folder import DataFolder
     from twin_app.events import NewsHub
-    from twin_app.ingest_service import IngestService
-    from twin_app.inventory import LiveInventory
-    from twin_app.journal import SqliteJournal
     from twin_app.pulse import Pulse
-    from twin_app.scene_desk import SceneDesk
+    from twin_app.scene_list import SceneList
     from twin_app.settings import Settings
-    from twin_app.sinr_raster import SinrRasters
-    from twin_app.store.embedded import EmbeddedTelemetryStore
+    from twin_app.world import World
+    from twin_app.world_build import Shared
 
-GRAPH_REFRESH_S = 5.0
-"""The engine keeps about 0.1 MB of each update until it is refilled, so figures go there only this often."""
-GRAPH_KPIS = ("DRB.UEThpDl", "RRU.PrbTotDl", "vsData6gMeanSsRsrp", "vsData6gMeanSsSinr", "RRC.ConnMean")
 HEALTH_NEWS_S = 2.0
-
-SMALL_CELLS = 75
-SMALL_UES = 1_500
-"""Up to this size the past is told before the twin says `ready`."""
 
 _log = structlog.get_logger("twin_app.running")
 
 
 @dataclass(slots=True, kw_only=True)
 class Twin:
-    """Everything that runs, put together by `twin_app.bootstrap.build`."""
+    """Everything that runs, put together by `twin_app.bootstrap.build`.
 
-    settings: Settings
-    scenario: Scenario
-    scenario_path: Path
-    folder: DataFolder
-    inventory: LiveInventory
-    journal: SqliteJournal
-    store: EmbeddedTelemetryStore
-    alarms: JournaledAlarmLog
-    ingest: IngestService
-    graph: EmbeddedGraph
-    scenes: SceneDesk
-    bridge: BridgeServer
-    changes: ChangeDesk
-    agent: Agent
-    news: NewsHub
+    Attributes:
+        worlds: The scenes by id, in the order in which they came.
+    """
+
+    shared: Shared
+    tls: TlsFiles | None
+    listed: SceneList
     pulse: Pulse
-    rasters: SinrRasters
-    with_scene: bool
+    worlds: dict[str, World] = field(default_factory=dict)
     grpc_port: int = 0
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    _child: SceneChild | None = None
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
-    _warm_up: asyncio.Task[None] | None = None
-    _side_work: set[asyncio.Task[None]] = field(default_factory=set)
-    _faults: dict[tuple[str, str], float] = field(default_factory=dict)
+    _moving_in: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def settings(self) -> Settings:
+        """All settings."""
+        return self.shared.settings
+
+    @property
+    def door(self) -> Door:
+        """Who may come in."""
+        return self.shared.door
+
+    @property
+    def folder(self) -> DataFolder:
+        """Where everything is kept."""
+        return self.shared.folder
+
+    @property
+    def bridge(self) -> BridgeServer:
+        """Where scenes and observers come in."""
+        return self.shared.bridge
+
+    @property
+    def news(self) -> NewsHub:
+        """News for whoever listens."""
+        return self.shared.news
+
+    @property
+    def link(self) -> RecordedLink:
+        """The way to all scenes, with the journal before and behind every order."""
+        return self.shared.link
+
+    # ---- scenes ------------------------------------------------------------------------------------------
+
+    @property
+    def first(self) -> World:
+        """The scene that came first: what is shown to who names none where one must be shown."""
+        return next(iter(self.worlds.values()))
+
+    def world(self, scene_id: str | None) -> World:
+        """Return a scene; None = the only one.
+
+        Raises:
+            SceneNotNamed: There are several. NotFound: There is no such scene.
+        """
+        if scene_id is None:
+            if len(self.worlds) > 1:
+                raise SceneNotNamed(
+                    f"this twin keeps several scenes; name one with ?scene=: {', '.join(sorted(self.worlds))}"
+                )
+            return self.first
+        if scene_id not in self.worlds:
+            raise NotFound(no_such_scene(scene_id, tuple(self.worlds)))
+        return self.worlds[scene_id]
+
+    def take(self, world: World) -> None:
+        """Make a world part of the twin: scenes of its id are let in."""
+        self.worlds[world.id] = world
+        self.shared.router.attach(world.id, world.scenes)
+        self.pulse.meters.append(world.meter)
+
+    async def add_scene(self, plan: ScenePlan) -> World:
+        """Build a scene, record it so that it comes back after a restart, and start it.
+
+        Raises:
+            Conflict: It exists already, its folder holds another city, or there are too many.
+            ScenarioError, StoreUnavailable.
+        """
+        async with self._moving_in:
+            if plan.id in self.worlds:
+                raise Conflict(f"the scene `{plan.id}` exists already; choose another id")
+            limit = self.settings.max_scenes
+            if len(self.worlds) >= limit:
+                raise Conflict(
+                    f"this twin keeps `{len(self.worlds)}` scenes and may keep `{limit}`; remove one, or raise"
+                    " TWIN_MAX_SCENES if there is memory for it (each takes some 200 MB with its headless scene)"
+                )
+            try:
+                world = await open_world(plan, self.shared)
+            except FolderMismatch as exc:
+                raise Conflict(
+                    f"the folder of an earlier scene `{plan.id}` holds another city; leave seed and ues out to have"
+                    " that one again, choose another id, or remove it with purge"
+                ) from exc
+            try:
+                self.listed.write([*(one.plan for one in self.worlds.values()), plan])
+            except TwinError:
+                await self._end(world)
+                raise
+            self.take(world)
+            world.start(server=own_address(self.grpc_port, self.tls))
+            _log.info("scene_added", scene_id=plan.id)
+            self.news.publish("scene", {"event": "added", "scene_id": plan.id})
+            return world
+
+    async def remove_scene(self, scene_id: str, *, purge: bool) -> None:
+        """Stop a scene; its folder stays unless it is purged, also that of one that was removed before.
+
+        Raises:
+            NotFound: There is no such scene. Conflict: It is the only one. StoreUnavailable: The disk is full.
+        """
+        async with self._moving_in:
+            world = self.worlds.get(scene_id)
+            folder = self._left_behind(scene_id) if world is None else world.folder
+            if folder is None or (world is None and not purge):
+                raise NotFound(no_such_scene(scene_id, tuple(self.worlds)))
+            if world is not None:
+                if len(self.worlds) == 1:
+                    raise Conflict(f"`{scene_id}` is the only scene; add another first, or end the twin")
+                self.listed.write(one.plan for one in self.worlds.values() if one is not world)
+                del self.worlds[scene_id]
+                self.shared.router.detach(scene_id)
+                self.pulse.meters.remove(world.meter)
+                await self._end(world)
+                _log.info("scene_removed", scene_id=scene_id, purged=purge)
+                self.news.publish("scene", {"event": "removed", "scene_id": scene_id})
+            if purge:
+                await asyncio.to_thread(folder.purge)
+
+    def _left_behind(self, scene_id: str) -> SceneFolder | None:
+        folder = self.folder.scene(scene_id) if SLUG.fullmatch(scene_id) else None
+        return folder if folder is not None and (folder.path / "city.json").exists() else None
+
+    async def _end(self, world: World) -> None:
+        await world.quiet()
+        await self.bridge.end_scene(world.id, f"the scene `{world.id}` was removed from this twin")
+        self.shared.records.pop(world.id, None)
+        await world.close()
 
     # ---- life --------------------------------------------------------------------------------------------
 
     async def start(self, *, http_port: int, url: str, tell: Callable[[str, float], None]) -> None:
-        """Open the bridge, start the scene and the background work, and say where the twin answers."""
+        """Open the bridge, start the scenes and the background work, and say where the twin answers."""
         self.grpc_port = await self.bridge.start()
         self.folder.write_run(http_port=http_port, grpc_port=self.grpc_port, url=url)
         self._tasks = [
             asyncio.create_task(self.pulse.run(), name="pulse"),
-            asyncio.create_task(self._refresh_graph(), name="graph refresh"),
             asyncio.create_task(self._tell_health(), name="health news"),
         ]
-        self._warm_up = asyncio.create_task(self.agent.warm_up(), name="agent warm-up")
-        self._tasks.append(self._warm_up)
-        if self.with_scene:
-            tell("starting the scene", 0.0)
-            self._child = SceneChild(
-                (
-                    "twin_app.scene_process",
-                    *("--scenario", str(self.scenario_path)),
-                    *("--server", f"127.0.0.1:{self.grpc_port}"),
-                    *("--scene-id", self.inventory.scene_id),
-                    *("--seed", str(self.scenario.seed)),
-                    *("--state-dir", str(self.folder.path / "scene")),
-                    "--parent-pipe",
-                ),
-                log_path=self.folder.path / "scene.log",
-                on_exit=self._scene_died,
-            )
-            self._child.start()
+        tell("starting the scene" if len(self.worlds) == 1 else "starting the scenes", 0.0)
+        for world in self.worlds.values():
+            world.start(server=own_address(self.grpc_port, self.tls))
 
     async def stop(self) -> None:
         """End everything in order; what was acknowledged is on the disk already."""
         self.stopping.set()
-        if self._child is not None:
-            await self._child.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self.rasters.close()
-        await self.changes.close()
-        await self.scenes.close()
+        await asyncio.gather(*(world.quiet() for world in self.worlds.values()))
         await self.bridge.stop()
-        await self.ingest.close()
-        await self.agent.close()
-        await self.graph.close()
-        await self.store.close()
-        await self.journal.close()
+        await self.close_worlds()
         self.folder.close()
 
-    @property
-    def small(self) -> bool:
-        """Whether the past is part of `ready`."""
-        return len(self.scenario.cells) <= SMALL_CELLS and len(self.scenario.ues) <= SMALL_UES
+    async def close_worlds(self) -> None:
+        """Close the memory of every scene."""
+        await asyncio.gather(*(world.close() for world in self.worlds.values()))
 
     @property
     def ready(self) -> bool:
         """Whether questions can be answered as promised."""
-        if self._warm_up is None or not self._warm_up.done():
-            return False
-        if not self.with_scene:
-            return True
-        return self.scenes.ready.is_set() if self.small else self.inventory.scene is not None
+        return all(world.ready for world in self.worlds.values())
 
     @property
     def waiting_for(self) -> str:
         """What stands between now and `ready`, for the progress bar."""
-        if self.with_scene and self.inventory.scene is None:
-            return "waiting for the scene"
-        return "loading the planner" if self.inventory.live or not self.with_scene else "telling the past"
+        slow = self.slowest
+        return slow.waiting_for if len(self.worlds) == 1 else f"{slow.waiting_for} ({slow.id})"
 
-    def alarm_moved(self, alarm: Alarm) -> None:
-        """Tell page, observers and graph about an alarm; called by the alarm log once it is journaled."""
-        self.news.publish("alarm", alarm_to_json(alarm, self.inventory.civil))
-        self.bridge.publish_alarm(alarm)
-        task = asyncio.get_running_loop().create_task(self._alarm_to_graph(alarm))
-        self._side_work.add(task)
-        task.add_done_callback(self._side_work.discard)
+    @property
+    def slowest(self) -> World:
+        """A scene that is not ready, while there is one."""
+        return next((world for world in self.worlds.values() if not world.ready), self.first)
 
-    async def _alarm_to_graph(self, alarm: Alarm) -> None:
-        try:
-            await self.graph.put_alarm(alarm)
-        except TwinError as error:
-            _log.warning("alarm_not_in_graph", alarm=alarm.id, error=str(error))
+    def in_words(self) -> list[str]:
+        """Return the cities, each with the id of its scene where there are several."""
+        several = len(self.worlds) > 1
+        return [f"{one.id}: {one.scenario.name}" if several else one.scenario.name for one in self.worlds.values()]
 
-    def _scene_died(self, code: int) -> None:
-        _log.error("scene_process_ended", exit_code=code, log=str(self.folder.path / "scene.log"))
-        self.news.publish("scene", {"event": "process_ended", "exit_code": code})
+    @property
+    def progress(self) -> float:
+        """0..1, how much of the past is told, of the scene that is furthest behind."""
+        return min(world.inventory.history_progress for world in self.worlds.values())
 
-    # ---- asking and breaking -----------------------------------------------------------------------------
+    # ---- orders ------------------------------------------------------------------------------------------
 
-    async def ask(
-        self, question: Question, *, caller: Caller, on_event: Callable[[AgentEvent], None] | None = None
-    ) -> Answer:
-        """Answer within the time limit."""
-        limit_s = self.settings.agent.timeout_s
-        try:
-            async with asyncio.timeout(limit_s):
-                return await self.agent.ask(
-                    question, caller=caller.name, scopes=frozenset(s.value for s in caller.scopes), on_event=on_event
-                )
-        except TimeoutError as exc:
-            raise DeadlineExceeded(f"no answer within `{limit_s:g}` s; ask for less, or a shorter time") from exc
+    async def order(
+        self, body: CommandBody, *, scene_ids: Sequence[str], issued_by: str, key: str | None, dry_run: bool
+    ) -> tuple[str, Mapping[str, CommandResult]]:
+        """Send an order to some scenes and return its id and every scene's answer.
 
-    async def manage_fault(
-        self, operation: str, fault: str, entity_id: str, severity: float, *, issued_by: str
-    ) -> dict[str, Any]:
-        """Inject or clear a fault; journaled for the instructor, unseen by agent and detector."""
-        body = ManageFault(
-            operation="inject" if operation == "inject" else "clear",
-            fault=fault,
-            entity_id=entity_id,
-            severity=severity,
-        )
-        fact = {"operation": operation, "fault": fault, "entity": entity_id, "severity": severity}
-        # Journal first: a fault that the disk refuses must not befall the scene unrecorded.
-        await self.journal.append("fault_asked", [{**fact, "issued_by": issued_by}])
+        Args:
+            key: Idempotency-Key: the same key of the same caller gives the same order, never a second one.
+
+        Raises:
+            KeyReused: The key was used with another order or for other scenes. NotFound: There is no such scene.
+            StoreUnavailable: The journal takes nothing; nothing was sent.
+        """
+        named = "" if key is None else f"{issued_by}\n{key}"
+        known = self.link.id_of(named, scene_ids=scene_ids) if named else None
         timeout_s = self.settings.grpc.command_timeout_s
-        result = await self.bridge.link.send(
-            Command(id=uuid7(), body=body, issued_by=issued_by, deadline_unix_ns=time.time_ns() + int(timeout_s * 1e9)),
-            timeout_s=timeout_s,
+        command = Command(
+            id=known or uuid7(),
+            body=body,
+            issued_by=issued_by,
+            deadline_unix_ns=time.time_ns() + int(timeout_s * 1e9),
+            dry_run=dry_run,
         )
-        if result.stage is not CommandStage.APPLIED:
-            raise Conflict(f"the scene answered {result.stage.value}: {result.reason}")
-        await self.journal.append("fault", [{**fact, "issued_by": issued_by, "sim_time_s": result.sim_time_s}])
-        if operation == "inject":
-            self._faults[fault, entity_id] = severity
-        else:
-            self._faults.pop((fault, entity_id), None)
-        return {**fact, "at": self.inventory.civil.rfc3339(result.sim_time_s)}
-
-    async def fault_bench(self) -> dict[str, Any]:
-        """Return the catalogue and what is injected now."""
-        return {
-            "catalogue": [{"name": f.name, "title": f.title} for f in FAULTS],
-            "active": [{"fault": f, "entity": e, "severity": s} for (f, e), s in sorted(self._faults.items())],
-        }
-
-    async def restore_faults(self) -> None:
-        """Learn from the journal what is injected."""
-        for _, fact in await self.journal.replay("fault"):
-            key = (fact["fault"], fact["entity"])
-            if fact["operation"] == "inject":
-                self._faults[key] = fact["severity"]
-            else:
-                self._faults.pop(key, None)
+        answers = await self.link.send_to_all(command, scene_ids=scene_ids, timeout_s=timeout_s, key=named)
+        if isinstance(body, SimulationControl) and body.operation == "speed" and not dry_run:
+            for scene_id, answer in answers.items():
+                if answer.stage is CommandStage.APPLIED:
+                    self.worlds[scene_id].scenes.speed = body.speed  # also when it connects anew
+        return command.id, answers
 
     # ---- health ------------------------------------------------------------------------------------------
 
-    def health(self) -> dict[str, Any]:
-        """Return the state of every part in one document."""
-        inventory, scene = self.inventory, self.inventory.scene
-        bridge, graph, ingest = self.bridge.health(), self.graph.health(), self.ingest.counters()
-        parts = {
-            "scene": _part(
-                "ok" if inventory.live else "degraded",
-                "live"
-                if inventory.live
-                else "telling its past"
-                if scene
-                else f"absent for {inventory.absent_s or 0:.0f} s",
-            ),
-            "graph": _part(graph["state"], f"{graph['detail']}, {graph['nodes']} nodes"),
-            "store": _part(
-                "degraded" if ingest["storage_waiting"] else "ok",
-                f"{self.store.counters()['reports_stored']} reports stored"
-                + (f", {ingest['storage_waiting']} wait for the disk" if ingest["storage_waiting"] else ""),
-            ),
-            "planner": _part("ok" if "MiniLM" in self.agent.planner_name else "degraded", self.agent.planner_name),
-        }
-        dropped = {
-            "telemetry_at_bridge": bridge.telemetry_dropped,
-            "telemetry_at_ingest": int(ingest["telemetry_dropped"]),
-            "telemetry_missing": int(ingest["telemetry_missing"]),
-            "pm_duplicates": int(ingest["pm_duplicates"]),
-            "news": self.news.dropped,
-            "questions_refused": self.agent.refused_questions,
-        }
+    def health(self, world: World | None = None) -> dict[str, Any]:
+        """Return the state of every part in one document; where a part is of one scene, of this one (None = first)."""
+        shown = world or self.first
+        inventory, bridge = shown.inventory, self.bridge.health()
+        rows = [one.row() for one in self.worlds.values()]
+        parts = shown.parts()
+        dropped = {"telemetry_at_bridge": bridge.telemetry_dropped, **shown.dropped(), "news": self.news.dropped}
+        fine = all(part["status"] == "ok" for row in rows for part in row["parts"].values())
         return {
-            "status": "ok" if all(p["status"] == "ok" for p in parts.values()) else "degraded",
-            "name": self.scenario.name,
+            "status": "ok" if fine else "degraded",
+            "name": shown.scenario.name,
+            "scene": shown.id,
             "now": inventory.civil.rfc3339(inventory.now_s),
             "sim_time_s": round(inventory.now_s, 3),
             "revision": inventory.topology.revision,
-            "scenes": [
-                {
-                    "id": inventory.scene_id,
-                    "connected": scene is not None,
-                    "live": inventory.live,
-                    "engine": scene.engine if scene else None,
-                    "provides": sorted(scene.provides) if scene else [],
-                    "absent_s": None if inventory.absent_s is None else round(inventory.absent_s, 1),
-                    "restarts": 0 if self._child is None else self._child.restarts,
-                }
-            ],
+            "scenes": rows,
             "parts": parts,
             "dropped": dropped,
             "loop_lag_ms": {"p50": self.pulse.lag_ms(0.5), "p99": self.pulse.lag_ms(0.99)},
             "history": {"progress": round(inventory.history_progress, 3)},
-            "speed_requested": self.settings.speed,
-            "speed_actual": self.pulse.speed(),
-            "alarms_active": len(self.alarms.active()),
+            "speed_requested": shown.scenes.speed,
+            "speed_actual": shown.meter.speed(),
+            "alarms_active": len(shown.alarms.active()),
             "bridge": _plain(asdict(bridge)),
-            "ingest": ingest,
-            "store": self.store.counters(),
-            "graph": graph,
+            "ingest": shown.ingest.counters(),
+            "store": shown.store.counters(),
+            "graph": shown.graph.health(),
         }
-
-    # ---- background --------------------------------------------------------------------------------------
-
-    async def _refresh_graph(self) -> None:
-        while True:
-            await asyncio.sleep(GRAPH_REFRESH_S)
-            if not self.inventory.live:
-                continue
-            try:
-                await self.graph.refresh(self._last_values(), sim_time_s=self.inventory.now_s)
-            except TwinError as error:  # no figures yet, or the engine is being rebuilt
-                _log.info("graph_not_refreshed", error=str(error))
-
-    def _last_values(self) -> dict[str, dict[str, float]]:
-        values: dict[str, dict[str, float]] = {}
-        for name in GRAPH_KPIS:
-            _, ids, column = self.store.latest(Kind.CELL, name)
-            for entity_id, value in zip(ids, column.tolist(), strict=True):
-                values.setdefault(entity_id, {})[name] = value
-        _, _, serving = self.store.latest(Kind.UE, "vsData6gServingCell")
-        counts = Counter(int(index) for index in serving.tolist() if index >= 0)
-        for cell in self.inventory.topology.of_kind(Kind.CELL):
-            values.setdefault(cell.id, {})["serving_count"] = float(counts[cell.index])
-        return values
 
     async def _tell_health(self) -> None:
         while True:
@@ -324,8 +310,10 @@ class Twin:
                 self.news.publish("health", self.health())
 
 
-def _part(status: str, text: str) -> dict[str, str]:
-    return {"status": status, "text": text}
+def stage_of(answers: Mapping[str, CommandResult]) -> CommandStage:
+    """Return the stage of an order as a whole: that of its only scene, else APPLIED when all applied it, or FAILED."""
+    stages = {answer.stage for answer in answers.values()}
+    return next(iter(stages)) if len(stages) == 1 else CommandStage.FAILED
 
 
 def _plain(value: Any) -> Any:

@@ -30,7 +30,9 @@ class Checkpoint:
     Attributes:
         scenario_digest: The city that the state belongs to.
         seed: Seed of the world (a reset changes it).
-        results: Answers to commands, so that none is obeyed twice.
+        results: Answers to the last orders whose effect is in the state, so that none is obeyed twice.
+        ordinal: Last order in the scene's ledger when the checkpoint was begun; those after it that `results` does not
+            name are replayed onto the state.
         state: Snapshot of the network.
     """
 
@@ -41,6 +43,7 @@ class Checkpoint:
     sim_time_s: float
     paused: bool
     results: tuple[CommandResult, ...]
+    ordinal: int = 0
     state: bytes
 
 
@@ -54,6 +57,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         "sim_time_s": checkpoint.sim_time_s,
         "paused": checkpoint.paused,
         "results": [_result_text(result) for result in checkpoint.results],
+        "ordinal": checkpoint.ordinal,
         "state_sha256": hashlib.sha256(checkpoint.state).hexdigest(),
     }
     text = json.dumps(header).encode()
@@ -64,6 +68,17 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(folder / FILE_NAME)
+    _sync_folder(folder)  # the ledger is cut once this returns
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":  # a folder cannot be opened there; renames are ordered by the file system
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def read_checkpoint(folder: Path) -> Checkpoint | None:
@@ -91,6 +106,7 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
             sim_time_s=header["sim_time_s"],
             paused=header["paused"],
             results=tuple(_result_of(text) for text in header["results"]),
+            ordinal=header.get("ordinal", 0),  # older checkpoints are of before there was a ledger
             state=state,
         )
     except (ValueError, KeyError, TypeError, struct.error, ProtocolError) as exc:

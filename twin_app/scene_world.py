@@ -6,6 +6,7 @@ Synchronous; one worker thread of the scene process owns it. Knows nothing of th
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, assert_never
 
@@ -48,6 +49,9 @@ SLICE_S = 0.05
 MOST_LAG_S = 1.0
 """A scene that is further behind gives up the lag and runs as fast as it can."""
 
+KEPT_ORDERS = 256
+"""A checkpoint names the orders that it contains; only those that were not recorded yet when it began matter."""
+
 HIGHEST_SPEED = 1000.0
 SPEED_WINDOW_S = 5.0
 
@@ -70,6 +74,7 @@ class SceneWorld:
     Attributes:
         speed: Simulated seconds per wall second, as asked.
         speed_actual: As reached over the last seconds.
+        obeyed: Answers to the last orders whose effect is in this world, by id.
     """
 
     def __init__(
@@ -88,6 +93,7 @@ class SceneWorld:
         self._scene_id = scene_id
         self.seed, self.epoch, self.speed, self.speed_actual = seed, epoch, speed, speed
         self.paused = False
+        self.obeyed: OrderedDict[str, CommandResult] = OrderedDict()
         self.network = Network(scenario, topology, civil, seed=seed, sim_time_s=sim_time_s)
         self._ticks = round(sim_time_s / TICK_S)
         self._batch_number = 0
@@ -112,8 +118,14 @@ class SceneWorld:
             CorruptStore: The state is not of this scenario and seed.
         """
         self.network.restore(checkpoint.state)
+        self._take_over()
         self.epoch, self.paused = checkpoint.epoch, checkpoint.paused
+        self.obeyed = OrderedDict((result.command_id, result) for result in checkpoint.results)
         self.set_clock(checkpoint.sim_time_s)
+
+    def _take_over(self) -> None:
+        """Let UEs walk by themselves, also those of a state that an engine moved."""
+        self.network.release()
 
     def set_clock(self, sim_time_s: float) -> None:
         """Jump to a simulated time; the network finds itself there as it is."""
@@ -121,8 +133,21 @@ class SceneWorld:
         self.network.sim_time_s = self.sim_time_s
         self.anchor()
 
-    def checkpoint(self, results: Iterable[CommandResult]) -> Checkpoint:
-        """Return where the world stands."""
+    def adopt(self, topology: Topology) -> None:
+        """Take a newer revision of the inventory.
+
+        Raises:
+            UnknownEntity: An entity of the scenario is missing in it.
+        """
+        self._topology = topology
+        self.network.adopt(topology)
+
+    def checkpoint(self, ordinal: int) -> Checkpoint:
+        """Return where the world stands.
+
+        Args:
+            ordinal: Last order in the ledger, read before; later ones are either among `obeyed` or not done yet.
+        """
         return Checkpoint(
             scenario_digest=self._scenario.digest,
             scene_id=self._scene_id,
@@ -130,7 +155,8 @@ class SceneWorld:
             epoch=self.epoch,
             sim_time_s=self.sim_time_s,
             paused=self.paused,
-            results=tuple(results),
+            results=tuple(self.obeyed.values()),
+            ordinal=ordinal,
             state=self.network.snapshot(),
         )
 
@@ -185,6 +211,9 @@ class SceneWorld:
         if now_s < self._next_batch_wall_s:
             return None
         self._next_batch_wall_s = max(self._next_batch_wall_s + TELEMETRY_INTERVAL_S, now_s)
+        return self._numbered_batch()
+
+    def _numbered_batch(self) -> TelemetryBatch:
         self._batch_number += 1
         return self.network.telemetry(scene_id=self._scene_id, epoch=self.epoch, seq=self._batch_number)
 
@@ -224,13 +253,18 @@ class SceneWorld:
                 raise InvalidInput("the headless scene shows nothing: it has no place for overlays, cameras, objects")
             case _:
                 assert_never(command.body)
-        return CommandResult(
+        result = CommandResult(
             command_id=command.id,
             stage=CommandStage.APPLIED,
             observed=observed,
             sim_time_s=self.sim_time_s,
             labels=labels,
         )
+        if not command.dry_run:
+            self.obeyed[command.id] = result
+            if len(self.obeyed) > KEPT_ORDERS:
+                self.obeyed.popitem(last=False)
+        return result
 
     def _checked(self, action: SetAttribute) -> SetAttribute:
         self.network.read(action.entity_id, action.attribute)

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gc
 import logging
 import os
 import signal
 import socket
+import ssl
 import sys
 import webbrowser
 from dataclasses import dataclass
@@ -25,6 +27,7 @@ from pydantic_settings import SettingsError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from bridge.codec import MAX_MESSAGE_BYTES
 from twin.errors import InvalidInput, PortInUse, StartError, TwinError
 
 if TYPE_CHECKING:
@@ -44,6 +47,8 @@ READY_TIMEOUT_S = 600.0
 SWITCH_S = 0.0005
 """The event loop waits at most this long for a worker thread to let go of the interpreter (Python's default: 5 ms)."""
 
+MOST_FILES = 65_536
+
 DRAIN_S = 1.0
 """How long open answers may go on when the twin ends."""
 
@@ -58,6 +63,7 @@ class UpOptions:
     area: tuple[float, float, float, float] | None
     sites: Path | None
     scenario: Path | None
+    scenes: tuple[str, ...]
     data_dir: Path | None
     http_port: int | None
     grpc_port: int | None
@@ -75,7 +81,20 @@ def run_up(options: UpOptions) -> int:
     settings = _settings(options)
     configure(settings.log_level)
     sys.setswitchinterval(SWITCH_S)
+    _allow_many_connections()
     return asyncio.run(_serve(options, settings))
+
+
+def _allow_many_connections() -> None:
+    """Raise the limit of open files as far as the system lets us: each connection is one."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _settings(options: UpOptions) -> Settings:
@@ -113,21 +132,27 @@ async def _serve(options: UpOptions, settings: Settings) -> int:
         with contextlib.suppress(NotImplementedError):  # Windows has no signal handlers on the loop
             loop.add_signal_handler(number, asked_to_stop.set)
     # After the handlers: these imports take a second, in which people press Ctrl-C, too.
+    from twin_app.access import Door
     from twin_app.api.app import create_app
     from twin_app.bootstrap import build
+    from twin_app.certs import read_tls
+    from twin_app.data_folder import default_path
+    from twin_app.exposure import allowed_names, check_exposure, own_url
+    from twin_app.token_file import TokenFile
 
-    listener = _listen(settings.http.port)
+    tls = read_tls(settings.tls)
+    door = Door((*settings.access.tokens, *TokenFile(settings.data_dir or default_path()).read()))
+    check_exposure(settings, door, tls)
+    listener = _listen(settings.http.host, settings.http.port)
     port = int(listener.getsockname()[1])
-    url = f"http://127.0.0.1:{port}"
+    url = own_url(settings, port, tls)
     with _progress() as tell:
-        twin = await _unless(asked_to_stop, build(options, settings, tell=tell))
+        twin = await _unless(asked_to_stop, build(options, settings, door=door, tls=tls, tell=tell))
         if twin is None:
             listener.close()
             return 0
-        app = create_app(twin)
-        server = uvicorn.Server(
-            uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1)
-        )
+        app = create_app(twin, names=allowed_names(settings, tls))
+        server = uvicorn.Server(_http_config(app, settings))
         # uvicorn takes the signals while it serves (the only way on Windows): its end or our event, both are waited for
         serving = asyncio.create_task(_serve_quietly(server, listener), name="http")
         try:
@@ -149,6 +174,23 @@ async def _serve(options: UpOptions, settings: Settings) -> int:
         _err.print("ending ...", highlight=False)
     await _end(twin, server, serving)
     return 0
+
+
+def _http_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=1,
+        ws="websockets-sansio",
+        # Twice what the bridge takes, so that it can say TOO_LARGE itself.
+        ws_max_size=2 * MAX_MESSAGE_BYTES,
+        ssl_certfile=settings.tls.certificate,
+        ssl_keyfile=settings.tls.key,
+        ssl_ca_certs=None if settings.tls.client_ca is None else str(settings.tls.client_ca),
+        ssl_cert_reqs=ssl.CERT_NONE if settings.tls.client_ca is None else ssl.CERT_REQUIRED,
+    )
 
 
 async def _warm_up(app: FastAPI, url: str) -> None:
@@ -179,7 +221,7 @@ async def _until_ready(
 ) -> bool:
     async def watch() -> None:
         while not twin.ready:
-            tell(twin.waiting_for, twin.inventory.history_progress)
+            tell(twin.waiting_for, twin.progress)
             await asyncio.sleep(0.1)
 
     try:
@@ -187,7 +229,7 @@ async def _until_ready(
             await _first_of(watch(), asked_to_stop.wait(), asyncio.shield(serving))
     except TimeoutError:
         raise StartError(
-            f"not ready within `{READY_TIMEOUT_S:g}` s ({twin.waiting_for}); see `{twin.folder.path / 'scene.log'}`"
+            f"not ready within `{READY_TIMEOUT_S:g}` s ({twin.waiting_for}); see `{twin.slowest.folder.log_path}`"
         ) from None
     return twin.ready and not asked_to_stop.is_set()
 
@@ -209,15 +251,17 @@ async def _first_of(*waits: Any) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _listen(port: int) -> socket.socket:
-    """Bind the port on loopback before anything is built, so that a taken port is said at once."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+def _listen(host: str, port: int) -> socket.socket:
+    """Bind the port before anything is built, so that a taken port is said at once."""
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     if os.name == "posix":
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind(("127.0.0.1", port))
+        listener.bind((host, port))
     except OSError as exc:
         listener.close()
+        if exc.errno != errno.EADDRINUSE:
+            raise StartError(f"`{host}` is no address of this machine ({exc.strerror}); set TWIN_HTTP__HOST") from exc
         raise PortInUse(
             f"port `{port}` is taken by another program; choose one with --http-port (0 = a free one)"
         ) from exc
@@ -252,14 +296,18 @@ def _progress() -> Generator[Callable[[str, float], None]]:
 
 
 def _greet(url: str, twin: Twin) -> None:
-    _err.print(f"\n[bold]Twin6G is up:[/] {url}   ({twin.scenario.name})", highlight=False)
-    _err.print(f"  bridge for scenes   grpc://127.0.0.1:{twin.grpc_port}", highlight=False)
+    _err.print(f"\n[bold]Twin6G is up:[/] {url}   ({', '.join(twin.in_words())})", highlight=False)
+    secure = "" if twin.settings.tls.certificate is None else "s"
+    _err.print(f"  bridge for scenes   grpc{secure}://127.0.0.1:{twin.grpc_port}", highlight=False)
+    _err.print(f"                      ws{url.removeprefix('http')}/bridge", highlight=False)
     _err.print(f"  data folder         {twin.folder.path}", highlight=False)
     _err.print("Three questions to try:", highlight=False)
-    topology = twin.inventory.topology
-    cell = topology.get(EXAMPLE_CELL if EXAMPLE_CELL in topology else twin.scenario.cells[0].id).name.lower()
+    shown = twin.first
+    topology = shown.inventory.topology
+    cell = topology.get(EXAMPLE_CELL if EXAMPLE_CELL in topology else shown.scenario.cells[0].id).name.lower()
+    where = "" if len(twin.worlds) == 1 else f" --scene {shown.id}"
     for question in QUESTIONS:
-        _err.print(f'  twin ask "{question.format(cell=cell)}"', highlight=False)
+        _err.print(f'  twin ask "{question.format(cell=cell)}"{where}', highlight=False)
     _err.print("Ctrl-C ends it.\n", highlight=False)
 
 

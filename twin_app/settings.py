@@ -14,6 +14,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from twin_app.access import Role
 
+PAST_S = {"0": 0, "24h": 86_400, "14d": 14 * 86_400}
+"""How much past can be asked for, in seconds."""
+
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
@@ -24,16 +27,39 @@ class _Part(BaseModel):
 class HttpSettings(_Part):
     """REST and page."""
 
-    port: Port = Field(default=8600, description="Port of REST and the page on 127.0.0.1; 0 takes a free one.")
+    host: str = Field(
+        default="127.0.0.1",
+        description="Address to listen on; any but this machine's own needs TLS and tokens.",
+    )
+    port: Port = Field(default=8600, description="Port of REST, page and WebSocket bridge; 0 takes a free one.")
+    names: tuple[str, ...] = Field(
+        default=(),
+        description="Host names that clients may use besides those of this machine and of the certificate.",
+    )
     max_body_bytes: PositiveInt = Field(default=262_144, description="Largest request body; larger ones get 413.")
 
 
 class GrpcSettings(_Part):
     """The bridge."""
 
-    port: Port = Field(default=8601, description="Port of the gRPC bridge on 127.0.0.1; 0 takes a free one.")
+    host: str = Field(
+        default="127.0.0.1",
+        description="Address to listen on; any but this machine's own needs TLS and tokens.",
+    )
+    port: Port = Field(default=8601, description="Port of the gRPC bridge; 0 takes a free one.")
     command_timeout_s: PositiveFloat = Field(
         default=10.0, description="How long to wait for the final answer to a command."
+    )
+
+
+class TlsSettings(_Part):
+    """Encryption of REST, page and bridge. `twin certs dev` makes the files."""
+
+    certificate: Path | None = Field(default=None, description="PEM file with the server's certificate chain.")
+    key: Path | None = Field(default=None, description="PEM file with its private key, unencrypted.")
+    client_ca: Path | None = Field(
+        default=None,
+        description="PEM file with an authority; then only clients with a certificate of it come in (mutual TLS).",
     )
 
 
@@ -92,11 +118,15 @@ class Settings(BaseSettings):
     seed: int = Field(default=1, ge=0, lt=2**63, description="Seed of the generated city and of everything random.")
     speed: NonNegativeFloat = Field(default=1.0, le=100, description="Simulated seconds per wall second.")
     past: Literal["0", "24h", "14d"] = Field(default="14d", description="How much past a new world is given.")
+    max_scenes: PositiveInt = Field(
+        default=8, description="Most scenes of one twin; each takes some 200 MB with its headless scene."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="warning", description="Least severe log event shown."
     )
     http: HttpSettings = Field(default_factory=HttpSettings)
     grpc: GrpcSettings = Field(default_factory=GrpcSettings)
+    tls: TlsSettings = Field(default_factory=TlsSettings)
     approval: ApprovalSettings = Field(default_factory=ApprovalSettings)
     agent: AgentSettings = Field(default_factory=AgentSettings)
     access: AccessSettings = Field(default_factory=AccessSettings)
@@ -104,4 +134,4 @@ class Settings(BaseSettings):
     @property
     def past_s(self) -> int:
         """The past in seconds."""
-        return {"0": 0, "24h": 86_400, "14d": 14 * 86_400}[self.past]
+        return PAST_S[self.past]

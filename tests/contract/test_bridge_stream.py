@@ -44,6 +44,7 @@ from twin.ids import uuid7
 from twin.ports import SceneInfo, SceneStart
 from twin.scenario import Origin
 from twin.telemetry import PmReport, TelemetryBatch
+from tests.cut_line import line_to
 from twin.topology import Entity, Topology
 
 QUICK = BridgeSettings(heartbeat_interval_s=0.05)
@@ -213,8 +214,8 @@ async def test_a_wrong_hello_is_refused_with_its_code(hello: session_pb2.Hello |
         assert (answer.refusal.code, bool(answer.refusal.message)) == (code, True)
 
 
-async def test_a_newer_connection_takes_the_scene_over() -> None:
-    async with serving() as (server, sink, url), scene(url) as older, scene(url):
+async def test_a_connection_that_says_takeover_takes_the_scene_over() -> None:
+    async with serving() as (server, sink, url), scene(url) as older, scene(url, takeover=True):
         with pytest.raises(Conflict, match="gives way"):
             await asyncio.wait_for(older.closed(), 3)
         assert sink.gone == [("main", "a newer connection took over")]
@@ -389,13 +390,12 @@ async def test_a_command_survives_the_reconnection_of_the_scene() -> None:
         await asyncio.sleep(0.2)
         return obey(command)
 
-    async with serving() as (server, sink, url), scene(url, on_command=slow) as client:
+    async with serving() as (server, sink, url), line_to(url) as line, scene(line.url, on_command=slow) as client:
         waiting = asyncio.create_task(server.link.send(set_tilt(), timeout_s=5))
         async with asyncio.timeout(3):
             while not obeyed:
                 await asyncio.sleep(0.01)
-        (session,) = server._scenes.values()
-        session._ended.set()
+        line.cut()
         await sink.until(lambda: bool(sink.gone))
 
         assert (await waiting).stage is CommandStage.APPLIED
@@ -517,7 +517,7 @@ async def hear(stream: grpc.aio.StreamStreamCall, kind: str) -> bridge_pb2.Conne
 
 async def test_an_observer_gets_the_newest_figures_it_asked_for_within_its_credit() -> None:
     wish = {
-        "channels": [session_pb2.CHANNEL_TELEMETRY, session_pb2.CHANNEL_PM],
+        "channels": [session_pb2.CHANNEL_TELEMETRY],
         "kpis": ["RF.serving.RSRP", "nonsense"],
         "area_of_interest": session_pb2.AreaOfInterest(west_m=150, south_m=-10, east_m=1000, north_m=10),
     }
@@ -529,6 +529,9 @@ async def test_an_observer_gets_the_newest_figures_it_asked_for_within_its_credi
             for seq in (1, 2, 3):
                 client.send_telemetry(telemetry(seq))
                 await sink.until(lambda seq=seq: bool(sink.batches) and sink.batches[-1].seq == seq)
+            async with asyncio.timeout(3):
+                while server.health().telemetry_dropped < 2:
+                    await asyncio.sleep(0.01)
             credit = session_pb2.Credit(channel=session_pb2.CHANNEL_TELEMETRY, messages=1)
             await stream.write(bridge_pb2.ConnectRequest(credit=credit))
             seen = (await hear(stream, "telemetry")).telemetry
@@ -537,6 +540,13 @@ async def test_an_observer_gets_the_newest_figures_it_asked_for_within_its_credi
             assert list(seen.values) == [-82.0, -83.0]
             observer = next(s for s in server.health().sessions if s.role == "observer")
             assert observer.telemetry_dropped == 2
+
+
+async def test_an_observer_that_asks_for_reports_gets_them() -> None:
+    async with serving() as (_, _, url), scene(url) as client:
+        await client.send_live(0.0)
+        async with observing(url, channels=[session_pb2.CHANNEL_PM]) as stream:
+            await hear(stream, "subscribe_reply")
             await client.send_pm(report(1))
             assert (await hear(stream, "pm_report")).pm_report.period_end_sim_time_s == 1.0
 

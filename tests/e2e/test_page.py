@@ -223,3 +223,18 @@ def test_a_change_is_approved_by_its_button_and_its_effect_is_told(open_page: Ca
     tab.wait(f"document.querySelector({json.dumps(card + ' .state.committed')}) !== null", limit_s=60)
     assert "Cell 19-3" in tab.text(f"{card} .effects")
     assert tab.complaints == []
+
+
+def test_of_several_scenes_one_is_shown_and_another_can_be_chosen(tab: Tab, start_twin: Callable[..., Running]) -> None:
+    twin = start_twin("--past", "0", "--no-scene", "--scene", "campus", "--scene", "harbour").wait_ready()  # type: ignore[attr-defined]
+    shown = "document.querySelector('#scene:not([hidden])')?.value"
+    tab.open(twin.url)
+    tab.wait(f"{shown} === 'campus'")
+    tab.wait("document.querySelector('.suggestions') !== null")
+    tab.run("(() => { const s = document.querySelector('#scene'); s.value = 'harbour'; s.onchange(); })()")
+    tab.wait(f"location.search === '?scene=harbour' && {shown} === 'harbour'")
+    tab.wait("document.querySelector('.suggestions') !== null")
+    asked = [url for url in tab.requested if "/v1/live" in url or "/v1/alarms" in url]
+
+    assert {"campus", "harbour"} == {url.rpartition("scene=")[2] for url in asked}
+    assert tab.complaints == []

@@ -89,11 +89,12 @@ async def test_after_a_restart_everything_unacknowledged_goes_again_from_one() -
     assert await names(box, 2) == [(1, "b"), (2, "c")]
 
 
-async def test_an_acknowledgement_beyond_what_was_sent_forgets_only_what_was_sent() -> None:
+async def test_an_acknowledgement_of_what_was_never_sent_breaks_the_protocol() -> None:
     box = outbox()
     box.send(event("a"))
-    box.acknowledged(99)
 
+    with pytest.raises(ProtocolError, match="`99` is acknowledged"):
+        box.acknowledged(99)
     assert box.depth == 1
 
 

@@ -77,7 +77,7 @@ def client_of(app: FastAPI) -> httpx.AsyncClient:
 async def client(city: City) -> AsyncIterator[httpx.AsyncClient]:
     app = FastAPI()
     problems.install(app)
-    app.include_router(page_router(city))
+    app.include_router(page_router(lambda: city))
     async with client_of(app) as made:
         yield made
 
@@ -241,7 +241,7 @@ async def test_a_guard_stands_before_figures_but_not_before_the_page_itself(city
 
     app = FastAPI()
     problems.install(app)
-    app.include_router(page_router(city, guard=nobody))
+    app.include_router(page_router(lambda: city, guard=nobody))
     async with client_of(app) as client:
         paths = ("/", "/v1/live", "/v1/map", "/v1/map/sinr", f"/v1/map/entities/{CELL}")
         assert [(await client.get(path)).status_code for path in paths] == [200, 403, 403, 403, 403]

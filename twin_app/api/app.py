@@ -7,18 +7,25 @@ from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.routing import WebSocketRoute
 
-from twin_app.api import problems, routes_act, routes_read
-from twin_app.api.deps import observer
+from bridge.gateway import WebSocketGateway
+from twin_app.api import problems, routes_act, routes_command, routes_media, routes_read, routes_scenes
+from twin_app.api.deps import city_of, observer
 from twin_app.api.gate import Gate
+from twin_app.exposure import LOOPBACK_NAMES
 from twin_app.page_api import page_router
 
 if TYPE_CHECKING:
     from twin_app.running import Twin
 
 
-def create_app(twin: Twin) -> FastAPI:
-    """Return the application that serves this twin."""
+BRIDGE_PATH = "/bridge"
+"""Where `bridge.v1` is spoken over WebSocket."""
+
+
+def create_app(twin: Twin, *, names: frozenset[str] = LOOPBACK_NAMES) -> FastAPI:
+    """Return the application that serves this twin to callers who know it by one of the names."""
     app = FastAPI(
         title="Twin6G",
         version=version("twin6g"),
@@ -31,7 +38,11 @@ def create_app(twin: Twin) -> FastAPI:
     problems.install(app)
     app.include_router(routes_read.router)
     app.include_router(routes_act.router)
-    app.include_router(page_router(twin.rasters, guard=observer))
+    app.include_router(routes_command.router)
+    app.include_router(routes_media.router)
+    app.include_router(routes_scenes.router)
+    app.include_router(page_router(city_of, guard=observer))
+    app.router.routes.append(WebSocketRoute(BRIDGE_PATH, WebSocketGateway(twin.bridge)))
     app.add_middleware(GZipMiddleware, minimum_size=2_000)
-    app.add_middleware(Gate, max_body_bytes=twin.settings.http.max_body_bytes)
+    app.add_middleware(Gate, max_body_bytes=twin.settings.http.max_body_bytes, names=names)
     return app

@@ -6,10 +6,12 @@ import base64
 import json
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Header, Query, Request
 
-from twin.errors import InvalidInput, NotFound
-from twin_app.access import Caller, Scope, caller_of
+from twin.errors import InvalidInput
+from twin_app.access import Caller, Scope
+from twin_app.sinr_raster import SinrRasters
+from twin_app.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,22 +26,33 @@ def twin_of(request: Request) -> Twin:
 
 def _caller_with(scope: Scope) -> Callable[[Request], Caller]:
     def caller(request: Request) -> Caller:
-        tokens = twin_of(request).settings.access.tokens
-        who = caller_of(request.headers.get("authorization"), tokens)
+        who = twin_of(request).door.caller_of(request.headers.get("authorization"))
         who.need(scope)
         return who
 
     return caller
 
 
-def the_scene(
-    request: Request, scene: Annotated[str | None, Query(description="Scene id; the only one by default.")] = None
-) -> str:
-    """Return the scene that a request is about."""
-    only = twin_of(request).inventory.scene_id
-    if scene is not None and scene != only:
-        raise NotFound(f"there is no scene `{scene}`; scenes: {only}")
-    return only
+def the_world(
+    request: Request,
+    scene: Annotated[str | None, Query(max_length=64, description="Scene id; the only one by default.")] = None,
+) -> World:
+    """Return the scene that a request is about.
+
+    Raises:
+        SceneNotNamed: There are several and none is named. NotFound: There is no such scene.
+    """
+    return twin_of(request).world(scene)
+
+
+def the_scene(world: Annotated[World, Depends(the_world)]) -> str:
+    """Return the id of the scene that a request is about."""
+    return world.id
+
+
+def city_of(world: Annotated[World, Depends(the_world)]) -> SinrRasters:
+    """Return what the page shows of the scene that a request is about."""
+    return world.rasters
 
 
 async def sound_text(request: Request) -> None:
@@ -63,7 +76,15 @@ Observer = Annotated[Caller, Depends(observer)]
 Proposer = Annotated[Caller, Depends(_caller_with(Scope.PROPOSE))]
 Approver = Annotated[Caller, Depends(_caller_with(Scope.APPROVE))]
 Instructor = Annotated[Caller, Depends(_caller_with(Scope.FAULTS))]
+ThisWorld = Annotated[World, Depends(the_world)]
 SceneId = Annotated[str, Depends(the_scene)]
+SceneName = Annotated[
+    str | None, Query(alias="scene", max_length=64, description="Only this scene; all of them by default.")
+]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(alias="Idempotency-Key", max_length=200, description="The same key gives the same thing, never a second."),
+]
 Limit = Annotated[int, Query(ge=1, le=500, description="Items per page.")]
 Cursor = Annotated[str | None, Query(max_length=100, description="`next_cursor` of the page before.")]
 

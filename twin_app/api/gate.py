@@ -1,4 +1,4 @@
-"""The gate before every request: loopback Host, own Origin, JSON bodies, bounded size, safe headers.
+"""The gate before every request: a Host name of ours, own Origin, JSON bodies, bounded size, safe headers.
 
 Together these stop a web page elsewhere from talking to the twin through its visitor's browser (foreign Origin,
 DNS rebinding, form posts). There is no CORS.
@@ -14,8 +14,6 @@ from twin_app.api.problems import problem
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-
 SAFE_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -30,8 +28,9 @@ SAFE_HEADERS = (
 class Gate:
     """ASGI middleware that refuses what the twin must not hear."""
 
-    def __init__(self, app: ASGIApp, *, max_body_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, *, max_body_bytes: int, names: frozenset[str]) -> None:
         self._app = app
+        self._names = names
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -72,8 +71,9 @@ class Gate:
     def _refusal(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str, str] | None:
         host = headers.get("host", "")
         name = _host_name(host)
-        if name not in LOOPBACK:
-            return 403, f"Host `{host}` is not a loopback name; open the twin as http://127.0.0.1:<port>", "ForeignHost"
+        if name not in self._names:
+            known = ", ".join(sorted(self._names))
+            return 403, f"Host `{host}` is not a name of this twin ({known}); TWIN_HTTP__NAMES adds one", "ForeignHost"
         origin = headers.get("origin")
         if origin is not None and _authority(origin) != host.lower():
             return 403, f"Origin `{origin}` is not this twin; it answers its own page only", "ForeignOrigin"

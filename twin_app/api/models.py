@@ -7,11 +7,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, Strict
 
 
-class _Body(BaseModel):
+class Body(BaseModel):
+    """What somebody sends: no more fields than are known."""
+
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=False)
 
 
-class ActionBody(_Body):
+class ActionBody(Body):
     """One attribute to change, in its 3GPP name and unit."""
 
     entity: str = Field(examples=["cell-7-2"], description="Id, DN or alias.")
@@ -19,7 +21,7 @@ class ActionBody(_Body):
     value: Annotated[float, Strict()] | str = Field(examples=[80])
 
 
-class ChangeBody(_Body):
+class ChangeBody(Body):
     """A proposal."""
 
     reason: str = Field(default="", max_length=1_000, examples=["less overlap with site 8"])
@@ -27,19 +29,19 @@ class ChangeBody(_Body):
     base_revision: int | None = Field(default=None, description="Refuse if the topology has moved on from this.")
 
 
-class ApproveBody(_Body):
+class ApproveBody(Body):
     """What the approver saw."""
 
     digest: str | None = Field(default=None, description="Digest of the change; only the local user may leave it out.")
 
 
-class RejectBody(_Body):
+class RejectBody(Body):
     """Why not."""
 
     reason: str = Field(default="", max_length=1_000)
 
 
-class FaultBody(_Body):
+class FaultBody(Body):
     """A fault of the catalogue for instructors."""
 
     fault: str = Field(examples=["power-loss"])
@@ -60,7 +62,7 @@ class Problem(BaseModel):
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     code: {"model": Problem, "content": {"application/problem+json": {}}, "description": text}
     for code, text in {
-        400: "The body is no text.",
+        400: "The body is no text, or there are several scenes and none was named.",
         401: "A token is needed.",
         403: "Not allowed, or not from here.",
         404: "No such thing.",

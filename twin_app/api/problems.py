@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 STATUS: tuple[tuple[type[errors.TwinError], int], ...] = (
     (errors.UnknownEntity, 404),
+    (errors.SceneNotNamed, 400),
     (errors.TooLarge, 413),
     (errors.InvalidInput, 422),
     (errors.NotFound, 404),

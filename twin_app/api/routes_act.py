@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Any
 
 import structlog
-from fastapi import APIRouter, Depends, Header, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from agent.question import AgentEvent, Question
@@ -19,11 +19,13 @@ from twin_app.access import Caller
 from twin_app.api.deps import (
     Approver,
     Cursor,
+    IdempotencyKey,
     Instructor,
     Limit,
     Observer,
     Proposer,
-    SceneId,
+    SceneName,
+    ThisWorld,
     page_of,
     sound_text,
     twin_of,
@@ -31,37 +33,33 @@ from twin_app.api.deps import (
 from twin_app.api.models import PROBLEMS, ApproveBody, ChangeBody, FaultBody, RejectBody
 from twin_app.api.problems import status_of
 from twin_app.change_json import change_to_json
-from twin_app.running import Twin
+from twin_app.world import World
 
 _log = structlog.get_logger("twin_app.api")
 
 router = APIRouter(prefix="/v1", responses=PROBLEMS, dependencies=[Depends(sound_text)])
 
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        alias="Idempotency-Key", max_length=200, description="The same key gives the same change, never a second one."
-    ),
-]
-
 
 @router.post("/ask", summary="Ask in plain words", tags=["ask"])
-async def ask(request: Request, caller: Observer, _: SceneId, question: Question) -> Response:
-    """The answer with its evidence; with `Accept: text/event-stream` also the way to it, step by step."""
-    twin = twin_of(request)
+async def ask(request: Request, caller: Observer, question: Question, scene: SceneName = None) -> Response:
+    """The answer with its evidence; with `Accept: text/event-stream` also the way to it, step by step.
+
+    The scene stands in `?scene=` or in the question's context.
+    """
+    world = twin_of(request).world(scene or question.context.scene)
     if "text/event-stream" in request.headers.get("accept", ""):
         return StreamingResponse(
-            _answer_stream(twin, question, caller),
+            _answer_stream(world, question, caller),
             media_type="text/event-stream",
             headers={"Cache-Control": "no-store"},
         )
-    answer = await twin.ask(question, caller=caller)
+    answer = await world.ask(question, caller=caller)
     return JSONResponse(answer.to_json())
 
 
-async def _answer_stream(twin: Twin, question: Question, caller: Caller) -> AsyncIterator[str]:
+async def _answer_stream(world: World, question: Question, caller: Caller) -> AsyncIterator[str]:
     queue: asyncio.Queue[AgentEvent | None] = asyncio.Queue(1_000)
-    task = asyncio.create_task(twin.ask(question, caller=caller, on_event=queue.put_nowait))
+    task = asyncio.create_task(world.ask(question, caller=caller, on_event=queue.put_nowait))
     task.add_done_callback(lambda _: queue.put_nowait(None))
     try:
         while (event := await queue.get()) is not None:
@@ -83,76 +81,71 @@ async def _answer_stream(twin: Twin, question: Question, caller: Caller) -> Asyn
 
 
 @router.get("/changes", summary="Changes, newest first", tags=["change"])
-async def changes(
-    request: Request, _: Observer, __: SceneId, cursor: Cursor = None, limit: Limit = 100
-) -> dict[str, Any]:
+async def changes(_: Observer, world: ThisWorld, cursor: Cursor = None, limit: Limit = 100) -> dict[str, Any]:
     """Every change with its plan, digest, state and measured effect."""
-    twin = twin_of(request)
-    page = page_of(await twin.changes.list(limit=10_000), cursor=cursor, limit=limit)
-    page["items"] = [change_to_json(c, twin.inventory.civil) for c in page["items"]]
+    page = page_of(await world.changes.list(limit=10_000), cursor=cursor, limit=limit)
+    page["items"] = [change_to_json(c, world.inventory.civil) for c in page["items"]]
     return page
 
 
 @router.get("/changes/{change_id}", summary="One change", tags=["change"])
-async def change(request: Request, _: Observer, change_id: str) -> dict[str, Any]:
+async def change(_: Observer, world: ThisWorld, change_id: str) -> dict[str, Any]:
     """The change as it stands."""
-    twin = twin_of(request)
-    return change_to_json(await twin.changes.get(change_id), twin.inventory.civil)
+    return change_to_json(await world.changes.get(change_id), world.inventory.civil)
 
 
 @router.post("/changes", summary="Propose a change", tags=["change"], status_code=201)
 async def propose(
-    request: Request, caller: Proposer, _: SceneId, body: ChangeBody, idempotency_key: IdempotencyKey = None
+    caller: Proposer, world: ThisWorld, body: ChangeBody, idempotency_key: IdempotencyKey = None
 ) -> dict[str, Any]:
     """Checked against range and policy; nothing is applied before somebody approves."""
-    twin = twin_of(request)
     actions = [
-        SetAttribute(entity_id=resolve(a.entity, twin.inventory.topology).id, attribute=a.attribute, value=a.value)
+        SetAttribute(entity_id=resolve(a.entity, world.inventory.topology).id, attribute=a.attribute, value=a.value)
         for a in body.actions
     ]
-    made = await twin.changes.propose(
+    made = await world.changes.propose(
         reason=body.reason,
         actions=actions,
         proposed_by=caller.name,
         base_revision=body.base_revision,
         idempotency_key=idempotency_key,
     )
-    return change_to_json(made, twin.inventory.civil)
+    return change_to_json(made, world.inventory.civil)
 
 
 @router.post("/changes/{change_id}/approve", summary="Approve what you saw", tags=["change"])
-async def approve(request: Request, caller: Approver, change_id: str, body: ApproveBody) -> dict[str, Any]:
+async def approve(caller: Approver, world: ThisWorld, change_id: str, body: ApproveBody) -> dict[str, Any]:
     """409 when the digest differs, is stale or used. The change is carried out at once; watch its state."""
-    twin = twin_of(request)
-    made = await twin.changes.approve(change_id, caller=caller, digest=body.digest)
-    return change_to_json(made, twin.inventory.civil)
+    made = await world.changes.approve(change_id, caller=caller, digest=body.digest)
+    return change_to_json(made, world.inventory.civil)
 
 
 @router.post("/changes/{change_id}/reject", summary="Reject a proposal", tags=["change"])
-async def reject(request: Request, caller: Approver, change_id: str, body: RejectBody) -> dict[str, Any]:
+async def reject(caller: Approver, world: ThisWorld, change_id: str, body: RejectBody) -> dict[str, Any]:
     """The change ends as rejected."""
-    twin = twin_of(request)
-    made = await twin.changes.reject(change_id, caller=caller, reason=body.reason)
-    return change_to_json(made, twin.inventory.civil)
+    made = await world.changes.reject(change_id, caller=caller, reason=body.reason)
+    return change_to_json(made, world.inventory.civil)
 
 
 @router.post("/changes/{change_id}/undo", summary="Propose the inverse", tags=["change"], status_code=201)
-async def undo(request: Request, caller: Proposer, change_id: str) -> dict[str, Any]:
+async def undo(caller: Proposer, world: ThisWorld, change_id: str) -> dict[str, Any]:
     """A new change with `undoes`; it needs approval like any other."""
-    twin = twin_of(request)
-    made = await twin.changes.undo(change_id, proposed_by=caller.name)
-    return change_to_json(made, twin.inventory.civil)
+    made = await world.changes.undo(change_id, proposed_by=caller.name)
+    return change_to_json(made, world.inventory.civil)
 
 
 @router.post("/faults", summary="Inject or clear a fault (instructors)", tags=["faults"], status_code=202)
-async def fault(request: Request, caller: Instructor, _: SceneId, body: FaultBody) -> dict[str, Any]:
+async def fault(
+    caller: Instructor, world: ThisWorld, body: FaultBody, idempotency_key: IdempotencyKey = None
+) -> dict[str, Any]:
     """The label stays with the instructor: agent and detector never see it."""
-    twin = twin_of(request)
-    entity = resolve(body.entity, twin.inventory.topology)
-    return await twin.manage_fault(body.operation, body.fault, entity.id, body.severity, issued_by=caller.name)
+    entity = resolve(body.entity, world.inventory.topology)
+    return await world.faults.manage(
+        body.operation, body.fault, entity.id, body.severity, issued_by=caller.name, key=idempotency_key
+    )
 
 
 @router.get("/faults", summary="The fault catalogue and what is injected (instructors)", tags=["faults"])
-async def faults(request: Request, _: Instructor) -> dict[str, Any]:
+async def faults(_: Instructor, world: ThisWorld) -> dict[str, Any]:
     """Names, titles and the faults injected since the start."""
-    return await twin_of(request).fault_bench()
+    return world.faults.document()

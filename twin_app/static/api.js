@@ -9,11 +9,28 @@ export class Problem extends Error {
   }
 }
 
+/** The scene that the page shows, from its own address; null = the twin's only one. */
+let scene = new URLSearchParams(location.search).get("scene");
+
+/** Everything asked for from now on is about this scene. */
+export function lookAt(id) {
+  scene = id;
+}
+
+/** The scene that everything is about, null while it is the twin's only one. */
+export function shownScene() {
+  return scene;
+}
+
+function about(path) {
+  return scene === null ? path : `${path}${path.includes("?") ? "&" : "?"}scene=${encodeURIComponent(scene)}`;
+}
+
 async function ask(path, options = {}) {
   const { timeout_ms: timeout = 10000, ...rest } = options;
   let response;
   try {
-    response = await fetch(path, { signal: AbortSignal.timeout(timeout), ...rest });
+    response = await fetch(about(path), { signal: AbortSignal.timeout(timeout), ...rest });
   } catch (error) {
     throw new Problem(error.name === "TimeoutError" ? "The twin did not answer in time." : "The twin does not answer; is it running?");
   }
@@ -91,7 +108,7 @@ async function* events(body) {
 export async function* askStream(question, signal) {
   let response;
   try {
-    response = await fetch("/v1/ask", {
+    response = await fetch(about("/v1/ask"), {
       method: "POST",
       headers: { "Content-Type": "application/json", Accept: "text/event-stream" },
       body: JSON.stringify(question),
@@ -118,7 +135,7 @@ export async function* askStream(question, signal) {
 
 /** Listens to the twin's news for good; the browser reconnects by itself. */
 export function listen(handlers, { onOpen, onLost }) {
-  const source = new EventSource("/v1/events");
+  const source = new EventSource(about("/v1/events"));
   source.addEventListener("open", onOpen);
   source.addEventListener("error", onLost);
   for (const [name, handle] of Object.entries(handlers)) {

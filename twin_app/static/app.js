@@ -1,7 +1,7 @@
 /** The page: fetches what changes, keeps the selection, and lets the panels know. */
 
 import { drawAlarmList, inOrder } from "./alarms.js";
-import { Problem, frame, get, list, listen } from "./api.js";
+import { Problem, frame, get, list, listen, lookAt, shownScene } from "./api.js";
 import { Conversation } from "./ask.js";
 import { drawChangeList, waiting } from "./changes.js";
 import { City } from "./city.js";
@@ -79,7 +79,7 @@ function select(id, { fly = false } = {}) {
   map.select(known);
   inspector.show(known);
   if (known && fly) map.flyTo(known);
-  history.replaceState(null, "", known ? `#${encodeURIComponent(known)}` : location.pathname);
+  history.replaceState(null, "", `${location.pathname}${location.search}${known ? `#${encodeURIComponent(known)}` : ""}`);
 }
 
 function hover(id, { x, y, sinr_db: sinr }) {
@@ -284,10 +284,22 @@ function soon(call) {
   };
 }
 
+/** Where the twin keeps several scenes: shows the one of the address, else the first, and lets people choose. */
+async function bindScenes() {
+  const { items } = await get("/v1/scenes");
+  if (shownScene() === null && items.length > 1) lookAt(items[0].id);
+  const choice = byId("scene");
+  choice.hidden = items.length < 2;
+  choice.replaceChildren(...items.map((one) => el("option", { value: one.id }, one.id)));
+  choice.value = shownScene() ?? items[0].id;
+  choice.onchange = () => location.assign(`${location.pathname}?scene=${encodeURIComponent(choice.value)}`);
+}
+
 async function start() {
   let doc = null;
   while (!doc) {
     try {
+      await bindScenes();
       doc = await get("/v1/map", { timeout_ms: 60000 });
     } catch (problem) {
       if (!(problem instanceof Problem)) throw problem;

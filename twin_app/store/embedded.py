@@ -152,11 +152,11 @@ class EmbeddedTelemetryStore:
         if batch.position_m is not None:
             view.positions.put(batch.sim_time_s, batch.entity_index, batch.position_m)
         ring = view.rings[Kind.UE]
-        newest = ring.newest(ring.kpis[0])
+        newest_s = ring.newest_s()
         if batch.kpis and (
-            newest is None or batch.sim_time_s - newest[0] >= GAUGE_PERIOD_S or batch.sim_time_s < newest[0]
+            newest_s is None or batch.sim_time_s - newest_s >= GAUGE_PERIOD_S or batch.sim_time_s < newest_s
         ):
-            if newest is not None and batch.sim_time_s < newest[0]:
+            if newest_s is not None and batch.sim_time_s < newest_s:
                 ring.clear()
             ring.put(batch.sim_time_s, 1, batch.entity_index, batch.kpis, batch.values)
 

@@ -22,6 +22,33 @@ MAX_RING_BYTES = 256 * 2**20
 """One ring never takes more; with very many entities it reaches back less far."""
 
 
+class Places:
+    """Where the entities of a ring stand in it, by topology index.
+
+    A batch that names every entity in order, as scenes do ten times a second, is copied as one block; any other is
+    placed through a table, which costs the same however many entities there are (a binary search does not).
+
+    Args:
+        entity_index: ``[n] int64`` dense topology indices, ascending.
+    """
+
+    def __init__(self, entity_index: NDArray[np.int64]) -> None:
+        self._all = entity_index.astype(np.uint32)
+        table = np.full(int(entity_index.max(initial=0)) + 2, -1, np.int32)
+        table[entity_index] = np.arange(entity_index.size, dtype=np.int32)
+        self._table = table
+
+    def whole(self, entity_index: NDArray[np.integer]) -> bool:
+        """Whether a batch names every entity of the ring, in the ring's order."""
+        return entity_index.size == self._all.size and bool((entity_index == self._all).all())
+
+    def find(self, entity_index: NDArray[np.integer]) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
+        """Return ``[m]`` which rows of a batch belong here and ``[m]`` their places in the ring."""
+        where = self._table[np.minimum(entity_index, self._table.size - 1)]
+        mine = np.flatnonzero(where >= 0)
+        return mine, where[mine]
+
+
 class KindRing:
     """The newest periods of every entity of one kind.
 
@@ -38,6 +65,7 @@ class KindRing:
         row_bytes = max(1, 4 * len(self.kpis) * entity_index.size)
         self.depth = max(60, min(depth, MAX_RING_BYTES // row_bytes))
         self.entity_index = entity_index
+        self._places = Places(entity_index)
         self._column_of_kpi = {name: at for at, name in enumerate(self.kpis)}
         # Pages are touched only when written: a ring that never fills costs no memory.
         self._values = np.empty((len(self.kpis), self.depth, entity_index.size), np.float32)
@@ -58,20 +86,23 @@ class KindRing:
         """Add one period; False when none of it belongs here or the ring already has something as new."""
         if self.entity_index.size == 0:
             return False
-        where = np.searchsorted(self.entity_index, entity_index)
-        where[where == self.entity_index.size] = 0
-        mine = self.entity_index[where] == entity_index
-        if not mine.any():
+        whole = self._places.whole(entity_index)
+        rows, where = (None, None) if whole else self._places.find(entity_index)
+        if rows is not None and rows.size == 0:
             return False
         end_ms = to_ms(end_s)
-        columns = [(at, self._column_of_kpi[name]) for at, name in enumerate(kpis) if name in self._column_of_kpi]
+        columns = {self._column_of_kpi[name]: at for at, name in enumerate(kpis) if name in self._column_of_kpi}
         with self._lock:
             if self._written and end_ms <= self._end_ms[(self._written - 1) % self.depth]:
                 return False
             slot = self._written % self.depth
-            self._values[:, slot] = np.nan
-            for source, target in columns:
-                self._values[target, slot, where[mine]] = values[mine, source]
+            if rows is not None or len(columns) < len(self.kpis):
+                self._values[:, slot] = np.nan
+            for target, source in columns.items():
+                if rows is None:
+                    self._values[target, slot] = values[:, source]
+                else:
+                    self._values[target, slot, where] = values[rows, source]
             self._end_ms[slot] = end_ms
             self._written += 1
             self.granularity_s = granularity_s
@@ -113,6 +144,13 @@ class KindRing:
         with self._lock:
             self._before = (at_s, kept) if mine.any() else None
 
+    def newest_s(self) -> float | None:
+        """Return the sim_time_s of the newest period, None when empty."""
+        with self._lock:
+            if self._written == 0:
+                return None if self._before is None else self._before[0]
+            return self._end_ms[(self._written - 1) % self.depth] / 1000.0
+
     def newest(self, kpi: str) -> tuple[float, NDArray[np.float32]] | None:
         """Return (sim_time_s, ``[n] float32``) of the newest period, None when empty."""
         with self._lock:
@@ -148,6 +186,7 @@ class PositionRing:
 
     def __init__(self, entity_index: NDArray[np.int64]) -> None:
         self.entity_index = entity_index
+        self._places = Places(entity_index)
         self._position_m = np.full((entity_index.size, 3), np.nan, np.float32)
         self._at_s = float("nan")
         self._lock = threading.Lock()
@@ -156,11 +195,13 @@ class PositionRing:
         """Keep the positions of a batch."""
         if self.entity_index.size == 0:
             return
-        where = np.searchsorted(self.entity_index, entity_index)
-        where[where == self.entity_index.size] = 0
-        mine = self.entity_index[where] == entity_index
+        whole = self._places.whole(entity_index)
+        rows, where = (None, None) if whole else self._places.find(entity_index)
         with self._lock:
-            self._position_m[where[mine]] = position_m[mine]
+            if rows is None:
+                self._position_m[:] = position_m
+            else:
+                self._position_m[where] = position_m[rows]
             self._at_s = at_s
 
     def newest(self) -> tuple[float, NDArray[np.float32]]:

@@ -1,0 +1,521 @@
+# The session of this scene with the twin, over WebSocket: Hello, resume, acknowledgement, heartbeats, credit, orders.
+# It knows the rules of the stream (docs/bridge.md) and nothing of what the scene looks like.
+#
+# Set the variables, give it an `obeyer` with `obey(command) -> {"stage", "observed", "reason"}`, call `begin`.
+extends Node
+
+const Wire = preload("wire.gd")
+const Outbox = preload("outbox.gd")
+const Orders = preload("orders.gd")
+const Bridge = preload("bridge_v1.gd")
+
+const PROTOCOL_VERSION = 1
+const FIRST_PAUSE_S = 0.25
+const LONGEST_PAUSE_LOOPBACK_S = 2.0
+const LONGEST_PAUSE_S = 30.0
+const REACH_TIMEOUT_S = 10.0
+const HEARTBEATS_MISSED = 3
+const CHUNK_BYTES = 256 * 1024
+const BUFFER_KB = 8192
+# Credit for what is subscribed; half of it is given back at a time.
+const CREDIT = 16
+const CREDITED = [Bridge.Channel.TELEMETRY, Bridge.Channel.PRESENCE, Bridge.Channel.CAMERA, Bridge.Channel.VOICE]
+
+enum State { IDLE, CONNECTING, GREETING, LOADING, OPEN, WAITING, STOPPED }
+
+# The state changed; `detail` says why in plain words.
+signal state_changed(state, detail)
+# After every Welcome.
+signal welcomed(welcome)
+# The whole inventory, or what changed of it: rows by index, indices that are gone.
+signal inventory_replaced(entities)
+signal inventory_changed(upsert, gone)
+signal desired(attributes)
+# The session is usable, after the inventory or after a resume.
+signal opened(resumed)
+signal camera_requested(request)
+# Any other body that the twin sends: telemetry, pm_report, alarm, event, presence_list, notice ...
+signal told(kind, body)
+
+var url = "ws://127.0.0.1:8600/bridge"
+var scene_id = "main"
+var token = ""
+var provides = [Bridge.Provision.MOTION]
+var takeover = false
+var ca_file = ""
+var record_file = ""
+var camera_codecs = []
+var archetypes = []
+var obeyer = null
+
+var state = State.IDLE
+var welcome = {}
+var revision = 0
+var unknown_bodies = 0
+var connections = 0
+var round_trip_ms = 0.0
+
+var _wire = Wire.new()
+var _outbox = Outbox.new(_wire)
+var _orders = null
+var _socket = null
+var _snapshot = []
+var _desired = []
+var _observed = {}
+var _live_at_s = null
+var _subscribe = null
+var _arrived = 0  # highest lossless number of the twin; all up to it are dealt with
+var _taken = {}
+var _telemetry_number = 0
+var _pm_number = 0
+var _heartbeat_number = 0
+var _heartbeat_due_ms = 0
+var _heard_ms = 0
+var _told_dropped = 0
+var _pause_s = FIRST_PAUSE_S
+var _retry_ms = 0
+var _least_wait_s = 0.0
+var _why = ""
+var _final = false
+var _random = RandomNumberGenerator.new()
+
+
+func begin():
+	_random.randomize()
+	_orders = Orders.new(_wire, record_file)
+	_open_socket()
+
+
+func is_open():
+	return state == State.OPEN
+
+
+func sim_time_s():
+	return _outbox.sim_time_s
+
+
+func dropped():
+	return _outbox.dropped.get(Bridge.Channel.TELEMETRY, 0)
+
+
+func unacknowledged():
+	return _outbox.depth()
+
+
+# What the scene says.
+
+
+# Positions and gauges; newest wins.
+func send_telemetry(batch):
+	_telemetry_number += 1
+	batch["number"] = _telemetry_number
+	batch["epoch"] = 1
+	batch["revision"] = revision
+	_outbox.sim_time_s = batch["sim_time_s"]
+	_outbox.newest(Bridge.Channel.TELEMETRY, {"telemetry": batch})
+
+
+func send_pm(report):
+	_pm_number += 1
+	report["number"] = _pm_number
+	report["epoch"] = 1
+	report["revision"] = revision
+	return _outbox.lossless({"pm_report": report})
+
+
+# Told now, and again after every start.
+func send_observed(attributes):
+	_note_observed(attributes)
+	_tell_observed()
+
+
+# Told now, and again after every start.
+func send_live(now_s):
+	_live_at_s = now_s
+	_outbox.sim_time_s = now_s
+	_tell_live()
+
+
+func send_event(name, facts):
+	var values = {}
+	for fact in facts:
+		values[fact] = {"text": facts[fact]} if facts[fact] is String else {"number": float(facts[fact])}
+	return _outbox.lossless({"event": {"name": name, "facts": values, "sim_time_s": _outbox.sim_time_s}})
+
+
+func send_presence(presence):
+	if is_open():
+		_outbox.control({"presence": presence})
+
+
+func subscribe(wanted):
+	_subscribe = wanted
+	if is_open():
+		_outbox.control({"subscribe": _subscribe})
+		_grant_credit()
+
+
+# Sends a picture in parts, or with `reason` in `frame` why there is none.
+func send_picture(frame, bytes):
+	frame["total_bytes"] = bytes.size()
+	var begin = 0
+	while true:
+		var part = frame.duplicate()
+		var end = int(min(begin + CHUNK_BYTES, bytes.size()))
+		part["offset"] = begin
+		part["data"] = bytes.subarray(begin, end - 1) if end > begin else PoolByteArray()
+		part["last"] = end >= bytes.size()
+		_outbox.control({"camera_frame": part})
+		begin = end
+		if part["last"]:
+			return
+
+
+# Ends the session for good.
+func leave(reason):
+	if state == State.OPEN or state == State.LOADING:
+		_outbox.control({"goodbye": {"reason": reason}})
+		_flush()
+		_socket.poll()
+	_final = true
+	_set_state(State.STOPPED, reason)
+
+
+# Connecting, and coming back.
+
+
+func _open_socket():
+	_socket = WebSocketClient.new()
+	_socket.set_buffers(BUFFER_KB, 2048, BUFFER_KB, 2048)
+	if ca_file != "":
+		var certificate = X509Certificate.new()
+		if certificate.load(ca_file) != OK:
+			_final = true
+			_set_state(State.STOPPED, "the certificate `%s` cannot be read" % ca_file)
+			return
+		_socket.set_trusted_ssl_certificate(certificate)
+	_socket.connect("connection_established", self, "_on_established")
+	_socket.connect("connection_error", self, "_on_error")
+	_socket.connect("connection_closed", self, "_on_closed")
+	_socket.connect("server_close_request", self, "_on_close_request")
+	_socket.connect("data_received", self, "_on_data")
+	_why = ""
+	_least_wait_s = 0.0
+	_heard_ms = OS.get_ticks_msec()
+	_set_state(State.CONNECTING, url)
+	if _socket.connect_to_url(url) != OK:
+		_lost("`%s` is no address; use ws://HOST:PORT/bridge" % url)
+
+
+func _process(_delta):
+	if state == State.WAITING and OS.get_ticks_msec() >= _retry_ms:
+		_open_socket()
+	if state in [State.IDLE, State.WAITING, State.STOPPED]:
+		return
+	_socket.poll()
+	if state in [State.CONNECTING, State.GREETING]:
+		if OS.get_ticks_msec() - _heard_ms > 1000 * REACH_TIMEOUT_S:
+			_break("no answer within %d s" % REACH_TIMEOUT_S)
+	elif state in [State.LOADING, State.OPEN]:
+		_beat()
+		_flush()
+
+
+func _on_established(_protocol):
+	_socket.get_peer(1).set_write_mode(WebSocketPeer.WRITE_MODE_BINARY)
+	var hello = {
+		"protocol_min": PROTOCOL_VERSION,
+		"protocol_max": PROTOCOL_VERSION,
+		"role": Bridge.Role.SCENE,
+		"scene_id": scene_id,
+		"provides": provides,
+		"engine": "godot",
+		"engine_version": Engine.get_version_info()["string"],
+		"frame": Bridge.Frame.GLTF,
+		"capabilities": {"camera_codecs": camera_codecs, "archetypes": archetypes},
+		"token": token,
+		"epoch": 1,
+		"takeover": takeover and not welcome.has("session_id"),
+	}
+	if welcome.get("resume_token", "") != "":
+		hello["resume"] = {
+			"session_id": welcome["session_id"], "resume_token": welcome["resume_token"], "last_seq": _arrived
+		}
+	var now_ns = OS.get_system_time_msecs() * 1000000
+	_socket.get_peer(1).put_packet(_wire.encode("ConnectRequest", {"hello": hello, "wall_time_unix_ns": now_ns}))
+	_set_state(State.GREETING, url)
+
+
+func _on_error():
+	_lost("nobody answers at %s" % url)
+
+
+func _on_close_request(code, reason):
+	if _why == "":
+		_why = reason if reason != "" else "the twin closed with code %d" % code
+
+
+func _on_closed(_clean):
+	_lost(_why if _why != "" else "the connection was cut")
+
+
+# Ends the stream from this side.
+func _break(reason):
+	_why = reason
+	_socket.disconnect_from_host(1002, reason.substr(0, 100))
+	_lost(reason)
+
+
+func _lost(reason):
+	if state in [State.WAITING, State.STOPPED]:
+		return
+	_outbox.suspend()
+	_snapshot.clear()
+	if _final:
+		_set_state(State.STOPPED, reason)
+		return
+	if state in [State.LOADING, State.OPEN]:
+		_pause_s = FIRST_PAUSE_S
+	var longest_s = LONGEST_PAUSE_LOOPBACK_S if _is_loopback() else LONGEST_PAUSE_S
+	var wait_s = max(_least_wait_s, _random.randf() * _pause_s)
+	_pause_s = min(2.0 * _pause_s, longest_s)
+	_retry_ms = OS.get_ticks_msec() + int(1000.0 * wait_s)
+	_set_state(State.WAITING, reason)
+
+
+func _is_loopback():
+	var host = url.split("://")[-1]
+	return host.begins_with("127.") or host.begins_with("localhost") or host.begins_with("[::1]")
+
+
+func _set_state(next, detail):
+	state = next
+	emit_signal("state_changed", state, detail)
+
+
+# Reading.
+
+
+func _on_data():
+	var bytes = _socket.get_peer(1).get_packet()
+	if state in [State.WAITING, State.STOPPED]:
+		return
+	_heard_ms = OS.get_ticks_msec()
+	var response = _wire.decode("ConnectResponse", bytes)
+	if response == null:
+		_break("%d bytes are no ConnectResponse: %s" % [bytes.size(), _wire.error])
+	elif response.has("refusal"):
+		_take_refusal(response["refusal"])
+	elif response.has("welcome") and state == State.GREETING:
+		_take_welcome(response)
+	elif state == State.GREETING or response.has("welcome"):
+		_break("the twin must begin with Welcome, once")
+	else:
+		_take(response)
+
+
+func _take_refusal(refusal):
+	_why = refusal.get("message", "refused")
+	_least_wait_s = refusal.get("retry_after_s", 0.0)
+	_final = _least_wait_s <= 0.0
+
+
+func _take_welcome(response):
+	var resumed = response["welcome"].get("resumed", false)
+	connections += 1
+	welcome = response["welcome"]
+	if resumed:
+		if not _outbox.resume(response.get("ack", 0), welcome.get("lossless_window", 0)):
+			_break("the twin acknowledges what was never sent")
+			return
+	else:
+		_arrived = 0
+		_outbox.begin(welcome.get("lossless_window", 0))
+		_desired.clear()
+		if _subscribe != null:
+			_outbox.control({"subscribe": _subscribe})
+	_outbox.grant(Bridge.Channel.TELEMETRY, welcome.get("telemetry_credits", 0))
+	_grant_credit()
+	_heartbeat_due_ms = 0
+	_set_state(State.LOADING, "")
+	emit_signal("welcomed", welcome)
+	if resumed:
+		_opened(true)
+
+
+func _take(response):
+	if response.has("ack") and not _outbox.acknowledged(response["ack"]):
+		_break("the twin acknowledges what was never sent")
+		return
+	var seq = response.get("seq", 0)
+	if seq and seq != _arrived + 1:
+		_break("lossless message %d follows %d" % [seq, _arrived])
+		return
+	_deal_with(response)
+	if seq:
+		_arrived = seq
+		_outbox.acknowledge(seq)
+
+
+func _deal_with(response):
+	if response.has("topology_snapshot"):
+		_take_snapshot(response["topology_snapshot"])
+	elif response.has("topology_delta"):
+		_take_delta(response["topology_delta"])
+	elif response.has("desired_configuration"):
+		_take_desired(response["desired_configuration"])
+	elif response.has("command"):
+		_obey(response["command"])
+	elif response.has("camera_request"):
+		emit_signal("camera_requested", response["camera_request"])
+	elif response.has("state_request"):
+		var id = response["state_request"].get("request_id", "")
+		var reason = "this scene keeps no state that could be handed out"
+		_outbox.control({"state_chunk": {"request_id": id, "reason": reason, "last": true}})
+	elif response.has("credit"):
+		_outbox.grant(response["credit"].get("channel", 0), response["credit"].get("messages", 0))
+	elif response.has("heartbeat"):
+		_answer_heartbeat(response["heartbeat"])
+	elif response.has("heartbeat_reply"):
+		var sent_ns = response["heartbeat_reply"].get("sent_unix_ns", 0)
+		round_trip_ms = OS.get_system_time_msecs() - sent_ns / 1000000
+	else:
+		_pass_on(response)
+
+
+func _obey(command):
+	var stages = _orders.take(command, obeyer, revision, welcome.get("fencing_number", 0), _outbox.sim_time_s)
+	for ack in stages:
+		_outbox.lossless({"command_ack": ack})
+	var last = stages[-1]
+	if last["stage"] == Bridge.CommandStage.APPLIED and not command.get("dry_run", false) and _observed.size():
+		_note_observed(last.get("observed", []))
+
+
+func _pass_on(response):
+	for kind in response:
+		if typeof(response[kind]) != TYPE_DICTIONARY:
+			continue  # the header
+		if kind == "notice" and response[kind].get("code", 0) == Bridge.NoticeCode.TAKEN_OVER:
+			_final = true
+			_why = response[kind].get("message", "taken over")
+		emit_signal("told", kind, response[kind])
+		match kind:
+			"telemetry":
+				_give_back(Bridge.Channel.TELEMETRY)
+			"presence_list":
+				_give_back(Bridge.Channel.PRESENCE)
+			"voice_chunk":
+				_give_back(Bridge.Channel.VOICE)
+			"camera_frame":
+				if response[kind].get("last", false):
+					_give_back(Bridge.Channel.CAMERA)
+		return
+	if not response.has("ack"):
+		unknown_bodies += 1
+
+
+func _take_snapshot(chunk):
+	_snapshot += chunk.get("entities", [])
+	if chunk.get("last", false):
+		var entities = _snapshot
+		_snapshot = []
+		revision = chunk.get("revision", 0)
+		emit_signal("inventory_replaced", entities)
+
+
+func _take_delta(delta):
+	if delta.get("base_revision", 0) != revision:
+		_outbox.control({"topology_request": {"have_revision": revision}})
+		return
+	revision = delta.get("revision", 0)
+	emit_signal("inventory_changed", delta.get("upsert", []), delta.get("remove", PoolIntArray()))
+
+
+func _take_desired(chunk):
+	_desired += chunk.get("attributes", [])
+	if chunk.get("last", false):
+		var attributes = _desired
+		_desired = []
+		emit_signal("desired", attributes)
+		if state == State.LOADING:
+			_opened(false)
+
+
+func _opened(resumed):
+	if _observed.size():
+		_tell_observed()
+	if _live_at_s != null:
+		_live_at_s = _outbox.sim_time_s
+		_tell_live()
+	_set_state(State.OPEN, "")
+	emit_signal("opened", resumed)
+
+
+func _note_observed(attributes):
+	for attribute in attributes:
+		_observed[attribute["entity_id"] + "\n" + attribute["attribute"]] = attribute
+
+
+func _tell_observed():
+	var told = {"attributes": _observed.values(), "sim_time_s": _outbox.sim_time_s}
+	_outbox.lossless({"observed_configuration": told})
+
+
+func _tell_live():
+	_outbox.lossless({"live_notice": {"sim_time_s": _live_at_s}})
+
+
+# Writing.
+
+
+func _flush():
+	var envelope = _outbox.next()
+	while envelope != null:
+		if _socket.get_peer(1).put_packet(envelope) != OK:
+			_break("the connection takes nothing more")
+			return
+		envelope = _outbox.next()
+
+
+func _beat():
+	var interval_ms = 1000.0 * welcome.get("heartbeat_interval_s", 2.0)
+	var now_ms = OS.get_ticks_msec()
+	if now_ms - _heard_ms > HEARTBEATS_MISSED * interval_ms:
+		_break("the twin gave no sign of life for %.1f s" % ((now_ms - _heard_ms) / 1000.0))
+	elif now_ms >= _heartbeat_due_ms:
+		_heartbeat_due_ms = now_ms + int(interval_ms)
+		_heartbeat_number += 1
+		var sent_ns = OS.get_system_time_msecs() * 1000000
+		_outbox.control({"heartbeat": {"number": _heartbeat_number, "sent_unix_ns": sent_ns}})
+
+
+func _answer_heartbeat(heartbeat):
+	var reply = {
+		"number": heartbeat.get("number", 0),
+		"sent_unix_ns": heartbeat.get("sent_unix_ns", 0),
+		"received_unix_ns": OS.get_system_time_msecs() * 1000000,
+	}
+	_outbox.control({"heartbeat_reply": reply})
+	if dropped() != _told_dropped:
+		_told_dropped = dropped()
+		var channel = Bridge.Channel.TELEMETRY
+		var age_ms = float(_outbox.age_ms.get(channel, 0))
+		_outbox.control({"flow_report": {"channel": channel, "dropped": _told_dropped, "age_ms": age_ms}})
+
+
+# Credit of this connection for what was subscribed.
+func _grant_credit():
+	_taken.clear()
+	if _subscribe == null:
+		return
+	for channel in _subscribe.get("channels", []):
+		if channel in CREDITED:
+			_outbox.control({"credit": {"channel": channel, "messages": CREDIT}})
+
+
+func _give_back(channel):
+	_taken[channel] = _taken.get(channel, 0) + 1
+	if _taken[channel] >= CREDIT / 2:
+		_outbox.control({"credit": {"channel": channel, "messages": _taken[channel]}})
+		_taken[channel] = 0

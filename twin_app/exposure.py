@@ -1,0 +1,63 @@
+"""Who can reach the twin from where: loopback without more ado, everything else only with TLS and tokens."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING
+
+from twin.errors import StartError
+from twin_app.certs import names_in
+
+if TYPE_CHECKING:
+    from bridge.access import TlsFiles
+    from twin_app.access import Door
+    from twin_app.settings import Settings
+
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only programs on this machine reach an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def check_exposure(settings: Settings, door: Door, tls: TlsFiles | None) -> None:
+    """Refuse to listen beyond this machine without TLS and tokens.
+
+    Raises:
+        StartError: What is missing, and how to get it.
+    """
+    open_to_others = {
+        name: host
+        for name, host in (("TWIN_HTTP__HOST", settings.http.host), ("TWIN_GRPC__HOST", settings.grpc.host))
+        if not is_loopback(host)
+    }
+    if not open_to_others:
+        return
+    missing = [] if tls is not None else ["TLS (`twin certs dev`, then TWIN_TLS__CERTIFICATE and TWIN_TLS__KEY)"]
+    if not door.needs_token:
+        missing.append("a token (`twin token add NAME --role student`)")
+    if missing:
+        where = ", ".join(f"{name}=`{host}`" for name, host in open_to_others.items())
+        raise StartError(f"{where} lets other machines in, which needs {' and '.join(missing)}; or leave it unset")
+
+
+def allowed_names(settings: Settings, tls: TlsFiles | None) -> frozenset[str]:
+    """Return the names by which clients may call this server: against pages that rebind a name of theirs to it."""
+    names = {name.lower() for name in settings.http.names} | LOOPBACK_NAMES
+    if not is_loopback(settings.http.host) and tls is not None:
+        names.update(names_in(tls.certificate))
+        names.add(settings.http.host.lower())
+    return frozenset(names - {"0.0.0.0", "::"})  # noqa: S104 - not bound here, taken out: nobody calls by it
+
+
+def own_url(settings: Settings, port: int, tls: TlsFiles | None) -> str:
+    """Return where this machine reaches the server."""
+    scheme = "http" if tls is None else "https"
+    host = settings.http.host
+    if host in {"0.0.0.0", "::", "localhost"} or is_loopback(host):  # noqa: S104 - compared, not bound
+        host = "127.0.0.1"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
