@@ -64,6 +64,7 @@ test-system: ## Install the Debian packages that some tests need (root; asks fir
 
 gen: .venv-gen/.installed .venv-test/.installed ## Generate the wire code and the documents that come from code
 	@.venv-gen/bin/python tools/gen_proto.py
+	@$(TBIN)/python -m tools.engine_codec
 	@$(TBIN)/python tools/gen_docs.py
 	@$(TBIN)/python tools/gen_graph_docs.py
 	@$(TBIN)/python tools/bench_docs.py

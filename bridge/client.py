@@ -25,20 +25,12 @@ from bridge import codec, mapping
 from bridge.connection import Connection, Party
 from bridge.listening import Listener
 from bridge.news import Subscription
+from bridge.offers import Offers
 from bridge.orders import Orders, Present
 from bridge.scene_media import Studio, presence_of, say
 from bridge.v1 import session_pb2
 from twin.commands import CommandResult, CommandStage, SetAttribute
-from twin.errors import (
-    DeadlineExceeded,
-    InvalidInput,
-    Overloaded,
-    ProtocolError,
-    SceneUnavailable,
-    TwinError,
-    Unavailable,
-)
-from twin.ports import EntityVerdict
+from twin.errors import InvalidInput, SceneUnavailable, TwinError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Mapping, Sequence
@@ -54,12 +46,9 @@ if TYPE_CHECKING:
     from twin.commands import Command
     from twin.entities import Position
     from twin.media import CameraImage
-    from twin.ports import OfferedEntity, SceneStart
+    from twin.ports import EntityVerdict, OfferedEntity, SceneStart
     from twin.telemetry import PmReport, TelemetryBatch
     from twin.topology import Topology
-
-MOST_OFFERS = 64
-"""Contributions that wait for their verdicts."""
 
 _PROVISIONS: dict[str, session_pb2.Provision.ValueType] = {word: number for number, word in mapping.PROVISIONS.items()}
 
@@ -87,13 +76,6 @@ class _Told:
 
     place: int = 0
     version: int = 0
-
-
-@dataclass(slots=True, kw_only=True)
-class _Offer:
-    request: bridge_pb2.ConnectRequest
-    answer: asyncio.Future[tuple[EntityVerdict, ...]]
-    place: int
 
 
 class SceneClient:
@@ -190,7 +172,7 @@ class SceneClient:
         self._observed_version = 0
         self._observed_told, self._live_told = _Told(), _Told()
         self._live = False
-        self._offers: list[_Offer] = []
+        self._offers = Offers(self._connection)
         self._presence = b""
 
     # What the twin said.
@@ -202,12 +184,12 @@ class SceneClient:
         Raises:
             SceneUnavailable: Never connected.
         """
-        return self._connection.start()
+        return self._connection.briefing.start()
 
     @property
     def topology(self) -> Topology:
         """The inventory at its present revision."""
-        return self._connection.topology
+        return self._connection.briefing.topology
 
     @property
     def connected(self) -> bool:
@@ -264,9 +246,7 @@ class SceneClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._connection.close(_why(error))
-        for offer in self._offers:
-            if not offer.answer.done():
-                offer.answer.set_exception(Unavailable("the scene left before the twin answered its offer"))
+        self._offers.close()
 
     async def closed(self) -> None:
         """Wait until the connection ends for good.
@@ -350,27 +330,7 @@ class SceneClient:
         Raises:
             Overloaded: Too many offers wait. DeadlineExceeded: No answer in time; the same offer may be made again.
         """
-        if len(self._offers) >= MOST_OFFERS:
-            raise Overloaded(f"`{MOST_OFFERS}` offers wait for an answer; wait for it before offering more")
-        request = codec.ConnectRequest()
-        request.contribute.SetInParent()
-        for entity in entities:
-            offered = request.contribute.entities.add(local_id=entity.local_id, kind=entity.kind, name=entity.name)
-            offered.position.east_m, offered.position.north_m, offered.position.up_m = entity.position_m
-        self._connection.check_size(request.ByteSize())
-        await self._connection.room()
-        offer = _Offer(
-            request=request,
-            answer=asyncio.get_running_loop().create_future(),
-            place=self._connection.send_anyway(request),
-        )
-        self._offers.append(offer)
-        try:
-            async with asyncio.timeout(timeout_s):
-                return await asyncio.shield(offer.answer)
-        except TimeoutError:
-            offer.answer.cancel()  # keeps its place in the row of answers
-            raise DeadlineExceeded(f"the twin did not answer the offer within `{timeout_s:g}` s; offer again") from None
+        return await self._offers.make(entities, timeout_s=timeout_s)
 
     # Pictures, speech, presence.
 
@@ -466,15 +426,7 @@ class SceneClient:
         if self._presence:
             self._outbox.offer(session_pb2.CHANNEL_PRESENCE, self._presence)
         if not resumed:
-            self._offer_again()
-
-    def _offer_again(self) -> None:
-        """Answers of the old session are lost; what still waits to be sent comes first, the rest is sent again."""
-        kept = [offer for offer in self._offers if self._connection.waits(offer.place)]
-        lost = [o for o in self._offers if not self._connection.waits(o.place) and not o.answer.done()]
-        for offer in lost:
-            offer.place = self._connection.send_anyway(offer.request)
-        self._offers = kept + lost
+            self._offers.again()
 
     def _ready(self) -> None:
         if self._observed:
@@ -491,24 +443,12 @@ class SceneClient:
             case "state_request":
                 self._orders.take(lambda: self._send_state(response.state_request.request_id))
             case "contribute_reply":
-                self._take_verdicts(response)
+                self._offers.answered(response.contribute_reply)
             case "camera_request":
                 self._studio.requested(response.camera_request)
             case _:
                 self._listener.heard(response)
         return True
-
-    def _take_verdicts(self, response: bridge_pb2.ConnectResponse) -> None:
-        if not self._offers:
-            raise ProtocolError("the twin answers an offer that was not made")
-        offer = self._offers.pop(0)
-        if not offer.answer.done():
-            offer.answer.set_result(
-                tuple(
-                    EntityVerdict(local_id=e.local_id, entity_id=e.entity_id, index=e.index, reason=e.reason)
-                    for e in response.contribute_reply.entities
-                )
-            )
 
     def _observe(self, attributes: Iterable[SetAttribute]) -> None:
         for attribute in attributes:

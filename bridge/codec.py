@@ -3,7 +3,7 @@
 `repeated float` is what engines get; in Python each number of such a list costs a call. On the wire a packed
 list is one length-delimited run, exactly like a `bytes` field. So this module derives, in a descriptor pool of
 its own, a shadow of the contract in which every packed list is `bytes`, and reads and writes the runs with
-numpy. The serialized bytes are equal (asserted in the tests, ratio in `tests/bench/ingest.py`).
+numpy. The serialized bytes are equal (asserted in the tests, ratio in `tests/bench/bridge.py`).
 
 Knows bytes and arrays only; what they mean stands in :mod:`bridge.mapping`.
 """

@@ -13,30 +13,24 @@ import contextlib
 import random
 import time
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 import structlog
 
-from bridge import codec, mapping
+from bridge import codec
+from bridge.briefing import Briefing
 from bridge.errors import read_refusal
-from bridge.inventory import Inventory
 from bridge.outbox import Outbox
 from bridge.stream import PROTOCOL_VERSION, Pulse, Receipts, first_of
 from bridge.v1 import session_pb2
 from bridge.wires import open_wire, parse_address
-from twin.clock import CivilTime
 from twin.errors import Conflict, ProtocolError, SceneUnavailable, TooLarge, TwinError, Unavailable
-from twin.ports import SceneStart
-from twin.scenario import Origin
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
 
-    from bridge.v1 import bridge_pb2, topology_pb2
+    from bridge.v1 import bridge_pb2
     from bridge.wires import ClientTls, Wire
-    from twin.commands import SetAttribute
-    from twin.topology import Topology
 
 FIRST_PAUSE_S = 0.25
 LONGEST_PAUSE_S = 30.0
@@ -128,6 +122,7 @@ class Connection:
         fencing_number: Of our holding of the scene, 0 for observers.
         scopes: What the token allows.
         pulse: Round trip and clock of the present or last stream.
+        briefing: What the twin said of the scene.
 
     Raises:
         InvalidInput: The address cannot be meant.
@@ -151,9 +146,7 @@ class Connection:
         self._sim_time_s = sim_time_s
         self._buffer = buffer
         self.outbox = Outbox(response=False, limit=buffer, limit_bytes=buffer_bytes, sim_time_s=sim_time_s)
-        self.inventory = Inventory()
-        self.desired: tuple[SetAttribute, ...] = ()
-        self.welcome: session_pb2.Welcome | None = None
+        self.briefing = Briefing()
         self.pulse = Pulse()
         self.connections = 0
         self.resumed = 0
@@ -163,8 +156,6 @@ class Connection:
         self.scopes: frozenset[str] = frozenset()
         self._resume: _ResumePoint | None = None
         self._receipts = Receipts()
-        self._configuration: list[SetAttribute] = []
-        self._complete = False
         self._ready = asyncio.Event()
         self._granted = asyncio.Event()
         self._closing = False
@@ -172,6 +163,7 @@ class Connection:
         self._runner: asyncio.Task[None] | None = None
         self._failure: TwinError | None = None
         self._last_reason = ""
+        self._was_refused = False
         self._queued = 0
         self._dropped_before: dict[int, int] = {}
         self._told_dropped: dict[int, int] = {}
@@ -194,18 +186,23 @@ class Connection:
         ready = asyncio.create_task(self._ready.wait())
         try:
             await asyncio.wait({self._runner, ready}, timeout=timeout_s, return_when="FIRST_COMPLETED")
+        except asyncio.CancelledError:
+            await self._end()  # whoever is cancelled while entering never leaves
+            raise
         finally:
             ready.cancel()
         if not self.connections:
             await self._end()
             because = f": {self._last_reason}" if self._last_reason else ""
             raise self._failure or SceneUnavailable(
-                f"no twin answered at `{self._url}` within `{timeout_s}` s; start one with `twin up`{because}"
+                f"the twin at `{self._url}` did not let us in within `{timeout_s}` s{because}"
+                if self._was_refused
+                else f"no twin answered at `{self._url}` within `{timeout_s}` s; start one with `twin up`{because}"
             )
 
     async def close(self, reason: str) -> None:
         """Leave for good."""
-        if self.connected and self._runner is not None and not self._runner.done():
+        if self.streaming and self._runner is not None and not self._runner.done():
             self._closing = True
             goodbye = codec.ConnectRequest()
             goodbye.goodbye.reason = reason
@@ -262,12 +259,14 @@ class Connection:
         backoff = Backoff(longest_s=LONGEST_PAUSE_HERE_S if self._address.loopback else LONGEST_PAUSE_S)
         while True:
             before, wait_s = self.connections, 0.0
+            self._was_refused = False
             try:
                 await self._connection()
                 reason = "the twin ended the stream"
             except _Refused as refused:
                 if refused.retry_after_s <= 0:
                     raise refused.error from None
+                self._was_refused = True
                 reason, wait_s = str(refused), min(refused.retry_after_s, LONGEST_WAIT_S)
             except Unavailable as error:
                 reason = str(error)
@@ -283,9 +282,10 @@ class Connection:
     # One stream.
 
     async def _connection(self) -> None:
-        async with open_wire(self._address, self._tls) as wire:
+        async with contextlib.AsyncExitStack() as opened:
+            wire = await opened.enter_async_context(open_wire(self._address, self._tls))
             await wire.send(self._hello())
-            received = wire.received()
+            received = await opened.enter_async_context(contextlib.aclosing(wire.received()))
             try:
                 async with asyncio.timeout(WELCOME_TIMEOUT_S):
                     first = codec.decode_response(await anext(received))
@@ -294,9 +294,9 @@ class Connection:
             except StopAsyncIteration:
                 raise Unavailable(f"`{self._url}` ended the stream before Welcome") from None
             self.pulse = Pulse()
-            self._begin(first)
             interval_s = first.welcome.heartbeat_interval_s
             try:
+                self._begin(first)
                 await first_of(
                     self._read(received),
                     self._write(wire),
@@ -340,9 +340,7 @@ class Connection:
             self.outbox.restart(window=welcome.lossless_window)
             self._receipts = Receipts()
             self._dropped_before, self._told_dropped = dict(self.outbox.dropped), {}
-            self.inventory.restart()
-            self._configuration, self._complete = [], False
-        self.welcome = welcome
+        self.briefing.welcomed(welcome, resumed=resumed)
         self.streams += 1
         self.streaming = True
         self.session_id, self.fencing_number = welcome.session_id, welcome.fencing_number
@@ -355,7 +353,7 @@ class Connection:
         self.outbox.grant(session_pb2.CHANNEL_VOICE, welcome.voice_credits)
         self.outbox.grant(session_pb2.CHANNEL_PRESENCE, _UNLIMITED)
         self._party.began(resumed)
-        if self._complete:
+        if self.briefing.complete:
             self._is_ready()
 
     def _is_ready(self) -> None:
@@ -395,13 +393,18 @@ class Connection:
     def _take(self, response: bridge_pb2.ConnectResponse) -> bool:
         match response.WhichOneof("body"):
             case "topology_snapshot":
-                self.inventory.snapshot(response.topology_snapshot)
-                if response.topology_snapshot.last:
+                if self.briefing.snapshot(response.topology_snapshot):
                     self._party.topology_changed()
             case "topology_delta":
-                self._take_delta(response)
+                if self.briefing.delta(response.topology_delta):
+                    self._party.topology_changed()
+                else:
+                    request = codec.ConnectRequest()
+                    request.topology_request.have_revision = self.briefing.topology.revision
+                    self.outbox.send_now(request)
             case "desired_configuration":
-                self._take_desired(response.desired_configuration)
+                if self.briefing.configuration(response.desired_configuration):
+                    self._is_ready()
             case "credit":
                 self.outbox.grant(response.credit.channel, response.credit.messages)
                 self._granted.set()
@@ -418,22 +421,6 @@ class Connection:
             case _:
                 return self._party.heard(response)
         return True
-
-    def _take_delta(self, response: bridge_pb2.ConnectResponse) -> None:
-        if self.inventory.delta(response.topology_delta):
-            self._party.topology_changed()
-        else:
-            request = codec.ConnectRequest()
-            request.topology_request.have_revision = self.inventory.topology.revision
-            self.outbox.send_now(request)
-
-    def _take_desired(self, message: topology_pb2.DesiredConfiguration) -> None:
-        self._configuration.extend(mapping.read_attributes(message.attributes))
-        if message.last:
-            self.desired, self._configuration = tuple(self._configuration), []
-            if not self._complete:
-                self._complete = True
-                self._is_ready()
 
     def _heed(self, notice: session_pb2.Notice) -> None:
         self._log.info("notice", code=session_pb2.NoticeCode.Name(notice.code), message=notice.message)
@@ -456,49 +443,11 @@ class Connection:
                 request.flow_report.age_ms = 1000 * self.outbox.age_s.get(channel, 0.0)
                 self.outbox.send_now(request)
 
-    # What the twin said.
-
-    @property
-    def topology(self) -> Topology:
-        """The inventory at its present revision."""
-        return self.inventory.topology
-
-    def start(self) -> SceneStart:
-        """Return what the twin said when it let us in last, with the present topology.
-
-        Raises:
-            SceneUnavailable: Never connected.
-        """
-        if self.welcome is None or not self.connections:
-            raise SceneUnavailable(f"`{self._name}` is not connected yet; enter the client first")
-        origin = self.welcome.origin
-        try:
-            civil = CivilTime(epoch=datetime.fromisoformat(self.welcome.sim_epoch), timezone=self.welcome.timezone)
-        except (ValueError, KeyError) as exc:
-            raise ProtocolError(
-                f"Welcome says epoch `{self.welcome.sim_epoch}`, zone `{self.welcome.timezone}`; give RFC 3339"
-                " and an IANA zone"
-            ) from exc
-        return SceneStart(
-            topology=self.inventory.topology,
-            civil=civil,
-            resume_at_sim_s=self.welcome.resume_at_sim_s if self.welcome.has_resume_time else None,
-            past_s=self.welcome.past_s,
-            speed=self.welcome.speed,
-            desired=self.desired,
-            origin=Origin(
-                latitude_deg=origin.latitude_deg, longitude_deg=origin.longitude_deg, height_m=origin.height_m
-            )
-            if self.welcome.HasField("origin")
-            else None,
-            scenario_digest=self.welcome.scenario_digest,
-        )
-
     # What we say.
 
     def check_size(self, size: int) -> None:
         """Raise :class:`~twin.errors.TooLarge` for a message that the twin would not take."""
-        most = (self.welcome.max_message_bytes if self.welcome else 0) or codec.MAX_MESSAGE_BYTES
+        most = self.briefing.max_message_bytes or codec.MAX_MESSAGE_BYTES
         if size + _HEADER_BYTES > most:
             raise TooLarge(f"the message has `{size}` bytes, the twin takes `{most}`; send it in smaller ones")
 

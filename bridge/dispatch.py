@@ -104,7 +104,8 @@ class Dispatch:
         if not isinstance(command.body, SetAttributes):
             return result
         left_s = timeout_s - (time.monotonic() - begin_s)
-        against = await self._show(command, shown, timeout_s=min(SHOW_TIMEOUT_S, max(left_s, 0.0)))
+        wait_s = 0.0 if shown.suspended else min(SHOW_TIMEOUT_S, max(left_s, 0.0))  # who is away gets it on return
+        against = await self._show(command, shown, timeout_s=wait_s)
         return replace(result, reason=f"{result.reason}; {against}".removeprefix("; ")) if against else result
 
     async def send_to_all(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -19,6 +19,7 @@ import structlog
 from bridge import codec, mapping
 from bridge.conflate import conflated
 from bridge.v1 import figures_pb2, session_pb2
+from bridge.watcher import Stream, Watcher
 from bridge.wish import Wish, cut_batch, cut_report, wish_of
 from twin.kpi import KPIS
 
@@ -47,41 +48,12 @@ _KNOWN_KPIS = {row.name for row in KPIS}
 _KNOWN_CHANNELS = {number for number in session_pb2.Channel.values() if number != session_pb2.CHANNEL_UNSPECIFIED}
 
 
-class _Stream(NamedTuple):
-    """Batches that replace each other: of one sender, with one set of columns."""
-
-    scene_id: str
-    sender_id: str
-    kpis: tuple[str, ...]
-
-
-@dataclass(slots=True, eq=False)
-class _Watcher:
-    """One receiver.
-
-    Attributes:
-        up_to_date: Streams of which it was given everything; of any other it needs the whole picture next.
-        due_s: When it may get the next message of a stream.
-        told: By channel, the (dropped, age) that it was told last.
-    """
-
-    session: Session
-    wish: Wish
-    up_to_date: set[_Stream] = field(default_factory=set[_Stream])
-    due_s: dict[_Stream, float] = field(default_factory=dict[_Stream, float])
-    told: dict[int, tuple[int, float]] = field(default_factory=dict[int, tuple[int, float]])
-
-    def wants(self, scene_id: str, channel: session_pb2.Channel.ValueType) -> bool:
-        session = self.session
-        return session.info.scene_id == scene_id and channel in session.subscription.channels
-
-
 class _Job(NamedTuple):
     """A batch that waits to be encoded."""
 
     batch: TelemetryBatch
     since_s: float
-    watchers: list[_Watcher]
+    watchers: list[Watcher]
 
 
 class _Order(NamedTuple):
@@ -107,10 +79,10 @@ class Fanout:
         self.encoded = 0
         self.replaced = 0
         self._topology_of = topology_of
-        self._watchers: dict[str, _Watcher] = {}
-        self._latest: dict[_Stream, TelemetryBatch] = {}
+        self._watchers: dict[str, Watcher] = {}
+        self._latest: dict[Stream, TelemetryBatch] = {}
         self._places: dict[str, tuple[Topology, NDArray[np.float32]]] = {}
-        self._slots: dict[_Stream, _Job] = {}
+        self._slots: dict[Stream, _Job] = {}
         self._wake = asyncio.Event()
         self._thread: ThreadPoolExecutor | None = None
         self._tasks: tuple[asyncio.Task[None], ...] = ()
@@ -149,7 +121,7 @@ class Fanout:
         wish = wish_of(session.subscription)
         watcher = self._watchers.get(session.info.session_id)
         if watcher is None or watcher.session is not session:
-            self._watchers[session.info.session_id] = _Watcher(session, wish)
+            self._watchers[session.info.session_id] = Watcher(session, wish)
         else:
             watcher.wish = wish
             watcher.up_to_date.clear()
@@ -175,10 +147,10 @@ class Fanout:
 
     def telemetry(self, batch: TelemetryBatch, *, sender: Session | None = None) -> None:
         """Offer a batch to everybody who wants some of it, except its sender."""
-        stream = _Stream(batch.scene_id, sender.info.session_id if sender else "", batch.kpis)
+        stream = Stream(batch.scene_id, sender.info.session_id if sender else "", batch.kpis)
         self._remember(stream, batch)
         now_s = time.monotonic()
-        receivers: list[_Watcher] = []
+        receivers: list[Watcher] = []
         for watcher in self._receivers(stream):
             if now_s < watcher.due_s.get(stream, 0.0):
                 watcher.up_to_date.discard(stream)
@@ -187,7 +159,7 @@ class Fanout:
         if receivers:
             self._put(stream, batch, now_s, receivers)
 
-    def _remember(self, stream: _Stream, batch: TelemetryBatch) -> None:
+    def _remember(self, stream: Stream, batch: TelemetryBatch) -> None:
         older = self._latest.pop(stream, None)
         self._latest[stream] = batch if older is None else conflated(older, batch)
         if older is None:
@@ -195,10 +167,10 @@ class Fanout:
             for forgotten in siblings[:-STREAMS_LIMIT]:
                 del self._latest[forgotten]
         cached = self._places.get(stream.scene_id)
-        if cached is not None:
+        if cached is not None and cached[0] is self._topology_of(stream.scene_id):
             _move(cached[1], batch)
 
-    def _receivers(self, stream: _Stream) -> list[_Watcher]:
+    def _receivers(self, stream: Stream) -> list[Watcher]:
         return [
             watcher
             for session_id, watcher in self._watchers.items()
@@ -207,7 +179,7 @@ class Fanout:
             and watcher.wants(stream.scene_id, session_pb2.CHANNEL_TELEMETRY)
         ]
 
-    def _put(self, stream: _Stream, batch: TelemetryBatch, since_s: float, receivers: list[_Watcher]) -> None:
+    def _put(self, stream: Stream, batch: TelemetryBatch, since_s: float, receivers: list[Watcher]) -> None:
         """Put a batch into the slot in front of the worker; who waited for the one in there gets the newer one."""
         for watcher in receivers:
             self._next_due(watcher, stream, since_s)
@@ -216,12 +188,12 @@ class Fanout:
             self.replaced += 1
             for watcher in older.watchers:
                 watcher.up_to_date.discard(stream)
-                _lost(watcher.session, session_pb2.CHANNEL_TELEMETRY)
+                watcher.lost(session_pb2.CHANNEL_TELEMETRY)
             receivers = list(dict.fromkeys((*older.watchers, *receivers)))
         self._slots[stream] = _Job(batch, since_s, receivers)
         self._wake.set()
 
-    def _next_due(self, watcher: _Watcher, stream: _Stream, now_s: float) -> None:
+    def _next_due(self, watcher: Watcher, stream: Stream, now_s: float) -> None:
         rate_hz = watcher.session.subscription.max_rate_hz
         if rate_hz > 0:  # the rate is shared by all streams that the watcher gets
             streams = sum(
@@ -229,8 +201,7 @@ class Fanout:
                 for other in self._latest
             )
             pause_s = max(streams, 1) / rate_hz
-            # A hundredth of grace, or the jitter of a sender at this very rate would cost every other message.
-            # As before: next = max(previous + pause, now), so that the jitter of a sender costs no message.
+            # Counted on from when it was due, not from now: the jitter of a sender at this very rate costs no message.
             watcher.due_s[stream] = max(watcher.due_s.get(stream, 0.0) + pause_s, now_s)
 
     async def _encode_for_ever(self) -> None:
@@ -239,31 +210,20 @@ class Fanout:
                 self._wake.clear()
                 await self._wake.wait()
             stream = next(iter(self._slots))
-            await self._encode(stream, self._slots.pop(stream))
+            job = self._slots.pop(stream)
+            try:
+                await self._encode(stream, job)
+            except Exception:  # noqa: BLE001 - one batch is lost, and said to be; the fan-out must go on for everybody else
+                self._log.exception("telemetry_not_encoded", scene=stream.scene_id)
+                for watcher in job.watchers:
+                    watcher.up_to_date.discard(stream)
+                    watcher.lost(session_pb2.CHANNEL_TELEMETRY)
 
-    async def _encode(self, stream: _Stream, job: _Job) -> None:
-        latest = self._latest.get(stream, job.batch)
-        told_all = latest.entity_index.size == job.batch.entity_index.size
-        plan: dict[tuple[Wish, bool], list[_Watcher]] = {}
-        for watcher in job.watchers:
-            missed = stream not in watcher.up_to_date or watcher.session.outbox.waits(
-                session_pb2.CHANNEL_TELEMETRY, stream
-            )
-            plan.setdefault((watcher.wish, told_all or missed), []).append(watcher)
-            watcher.up_to_date.add(stream)
-        orders: list[_Order] = []
-        for wish, whole in plan:
-            batch = latest if whole else job.batch
-            orders.append(_Order(wish, batch, self._place_of(batch, wish)))
-        try:
-            bodies = await asyncio.get_running_loop().run_in_executor(self._thread, _make, orders)
-        except Exception:  # noqa: BLE001 - one batch is lost, and said to be; the fan-out must go on for everybody else
-            self._log.exception("telemetry_not_encoded", scene=stream.scene_id)
-            for watcher in job.watchers:
-                watcher.up_to_date.discard(stream)
-                _lost(watcher.session, session_pb2.CHANNEL_TELEMETRY)
-            return
-        for ((wish, _), watchers), body in zip(plan.items(), bodies, strict=True):
+    async def _encode(self, stream: Stream, job: _Job) -> None:
+        plan = self._plan(stream, job)
+        orders = [_Order(wish, batch, self._place_of(batch, wish)) for (wish, _), (batch, _) in plan.items()]
+        bodies = await asyncio.get_running_loop().run_in_executor(self._thread, _make, orders)
+        for (wish, _), (_, watchers), body in zip(plan, plan.values(), bodies, strict=True):
             if body is None:
                 continue
             self.encoded += 1
@@ -273,6 +233,20 @@ class Fanout:
                     watcher.session.outbox.offer(
                         session_pb2.CHANNEL_TELEMETRY, body, stream=stream, since_s=job.since_s
                     )
+
+    def _plan(self, stream: Stream, job: _Job) -> dict[tuple[Wish, bool], tuple[TelemetryBatch, list[Watcher]]]:
+        """Return what to encode for whom: the changes, or for those who missed some the whole picture."""
+        latest = self._latest.get(stream, job.batch)
+        told_all = latest.entity_index.size == job.batch.entity_index.size
+        plan: dict[tuple[Wish, bool], tuple[TelemetryBatch, list[Watcher]]] = {}
+        for watcher in job.watchers:
+            outbox = watcher.session.outbox
+            missed = stream not in watcher.up_to_date or outbox.waits(session_pb2.CHANNEL_TELEMETRY, stream)
+            whole = told_all or missed
+            _, watchers = plan.setdefault((watcher.wish, whole), (latest if whole else job.batch, []))
+            watchers.append(watcher)
+            watcher.up_to_date.add(stream)
+        return plan
 
     def _place_of(self, figures: TelemetryBatch | PmReport, wish: Wish) -> NDArray[np.float32]:
         """Return ``[n, 3]`` where the entities are: as the batch says, else as last heard, else as planned."""
@@ -289,7 +263,7 @@ class Fanout:
                 place_m[entity.index] = entity.position_m
             cached = self._places[figures.scene_id] = (topology, place_m)
             for stream, batch in self._latest.items():
-                if stream.scene_id == figures.scene_id:
+                if stream.scene_id == figures.scene_id and batch.revision == topology.revision:
                     _move(place_m, batch)
         return cached[1][np.minimum(figures.entity_index, len(cached[1]) - 1)]
 
@@ -299,9 +273,11 @@ class Fanout:
         while True:
             await asyncio.sleep(FLOW_S)
             for watcher in tuple(self._watchers.values()):
-                _report_flow(watcher)
+                watcher.report_flow()
             now_s = time.monotonic()
             for stream, batch in tuple(self._latest.items()):
+                if batch.revision != self._topology_of(stream.scene_id).revision:
+                    continue  # its indices may mean something else by now
                 behind = [
                     watcher
                     for watcher in self._receivers(stream)
@@ -326,7 +302,7 @@ class Fanout:
             if body is None:
                 continue
             if session.outbox.depth >= OBSERVER_LIMIT or not session.outbox.has_room:
-                _lost(session, session_pb2.CHANNEL_PM)
+                watcher.lost(session_pb2.CHANNEL_PM)
             else:
                 session.tell_encoded(body)
 
@@ -372,11 +348,12 @@ class Fanout:
         *,
         sender: Session | None = None,
     ) -> None:
+        body = response.SerializeToString()
         for watcher in self._wanting(scene_id, channel):
             if watcher.session is not sender:
-                watcher.session.tell(response)
+                watcher.session.tell_encoded(body)
 
-    def _wanting(self, scene_id: str, channel: session_pb2.Channel.ValueType) -> list[_Watcher]:
+    def _wanting(self, scene_id: str, channel: session_pb2.Channel.ValueType) -> list[Watcher]:
         return [watcher for watcher in self._watchers.values() if watcher.wants(scene_id, channel)]
 
 
@@ -406,23 +383,3 @@ def _pm_body(report: PmReport | None) -> bytes | None:
     response = codec.ConnectResponse()
     mapping.write_pm(response.pm_report, report)
     return response.SerializeToString()
-
-
-def _lost(session: Session, channel: session_pb2.Channel.ValueType) -> None:
-    session.outbox.dropped[channel] = session.outbox.dropped.get(channel, 0) + 1
-
-
-def _report_flow(watcher: _Watcher) -> None:
-    """Tell a receiver what it lost and how old its figures are, as far as this changed."""
-    outbox = watcher.session.outbox
-    for channel in session_pb2.Channel.values():
-        if channel not in outbox.dropped and channel not in outbox.age_s:
-            continue
-        now = (outbox.dropped.get(channel, 0), round(1000 * outbox.age_s.get(channel, 0.0), 1))
-        if watcher.told.get(channel) == now or not outbox.is_calm:  # who does not read is not told, either
-            continue
-        watcher.told[channel] = now
-        response = codec.ConnectResponse()
-        response.flow_report.channel = channel
-        response.flow_report.dropped, response.flow_report.age_ms = now
-        outbox.send_now(response)

@@ -24,7 +24,7 @@ def first_sim_time_s(scene: SceneClient) -> float:
 
 
 class KindFigures:
-    """The figures of all entities of one kind, in inventory order.
+    """The figures of all entities of one kind, in inventory order; make a new one when the inventory changed.
 
     Args:
         scene: A connected client.
@@ -36,8 +36,10 @@ class KindFigures:
         self.entities: tuple[Entity, ...] = scene.topology.of_kind(kind)
         self.position_m = np.array([entity.position_m for entity in self.entities], np.float32).reshape(-1, 3)
         self._scene = scene
+        self._kind = kind
         self._names = names
         self._index = np.array([entity.index for entity in self.entities], np.uint32)
+        self._revision = scene.topology.revision  # of these indices: after a new inventory the twin drops them
         self._seq = 0
 
     def telemetry(self, sim_time_s: float, *, position_m: ArrayLike | None = None, values: ArrayLike = ()) -> None:
@@ -47,14 +49,14 @@ class KindFigures:
             scene_id=self._scene.scene_id,
             epoch=self._scene.epoch,
             seq=self._seq,
-            revision=self._scene.topology.revision,
+            revision=self._revision,
             sim_time_s=sim_time_s,
             entity_index=self._index,
             position_m=None if position_m is None else np.asarray(position_m, np.float32),
             kpis=self._names,
             values=self._table(values),
         )
-        self._scene.send_telemetry(batch)
+        self._scene.send_telemetry(batch, stream=self._kind)
 
     async def pm(self, period_end_sim_time_s: float, values: ArrayLike, *, granularity_period_s: int = 1) -> None:
         """Send counters ``[n, num_names]`` of a period; kept until the twin has stored them."""
@@ -63,7 +65,7 @@ class KindFigures:
             scene_id=self._scene.scene_id,
             epoch=self._scene.epoch,
             seq=self._seq,
-            revision=self._scene.topology.revision,
+            revision=self._revision,
             granularity_period_s=granularity_period_s,
             period_end_sim_time_s=period_end_sim_time_s,
             entity_index=self._index,

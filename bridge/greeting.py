@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,10 @@ MOST_DELTA_BYTES = 2 * codec.CHUNK_BYTES
 """A larger change goes as a whole inventory, which can be cut into chunks."""
 DESIRED_CHUNK = 2000
 """Attributes per DesiredConfiguration, about 100 bytes each."""
+
+
+KEPT_SNAPSHOTS = 4
+"""Serialized inventories kept, of different scenes or revisions."""
 
 
 def write_welcome(
@@ -67,6 +72,14 @@ def write_snapshot(message: topology_pb2.TopologySnapshot, topology: Topology) -
 
 def send_topology(session: Session, topology: Topology) -> None:
     """Queue the inventory in chunks of about 256 KB."""
+    for body in _chunks(topology):
+        session.tell_encoded(body)
+
+
+@functools.lru_cache(maxsize=KEPT_SNAPSHOTS)
+def _chunks(topology: Topology) -> tuple[bytes, ...]:
+    """Return the inventory serialized: many who come at once get the same bytes."""
+    chunks: list[bytes] = []
     response = codec.ConnectResponse()
     snapshot = response.topology_snapshot
     snapshot.revision, snapshot.total = topology.revision, len(topology)
@@ -76,11 +89,12 @@ def send_topology(session: Session, topology: Topology) -> None:
         mapping.write_entity(row, entity)
         size += row.ByteSize()
         if size >= codec.CHUNK_BYTES:
-            session.tell(response)
+            chunks.append(response.SerializeToString())
             del snapshot.entities[:]
             size = 0
     snapshot.last = True
-    session.tell(response)
+    chunks.append(response.SerializeToString())
+    return tuple(chunks)
 
 
 def send_delta(session: Session, old: Topology, new: Topology) -> None:

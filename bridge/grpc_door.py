@@ -92,6 +92,7 @@ class GrpcDoor:
             raise PortInUse(
                 f"the bridge cannot listen on port `{port}` of {host}: another program holds it;"
                 " stop that program or choose another port (0 takes a free one)"
+                + ("" if tls is None else ", or the certificate and the key do not belong together")
             ) from exc
         await server.start()
         self._server = server
@@ -114,13 +115,13 @@ class GrpcDoor:
                 if under_way is not None and not under_way.done():
                     await asyncio.shield(under_way)
                 under_way = asyncio.ensure_future(context.write(raw))
+                under_way.add_done_callback(_let_go)  # who waits for it may be cancelled before it fails
                 await asyncio.shield(under_way)
             except grpc.aio.BaseError as error:
                 raise ConnectionResetError("the client is gone") from error
 
         error = await self._bridge.serve_stream(requests, write, peer=context.peer(), credentials=bearer(context))
         if under_way is not None and not under_way.done():
-            under_way.add_done_callback(_let_go)
             await asyncio.wait({under_way}, timeout=STUCK_S)
             if not under_way.done():
                 raise asyncio.CancelledError  # the client does not read, so no status reaches it: the call is let go

@@ -6,11 +6,12 @@ What arrived but was not handed over yet waits here, also while the stream is br
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import time
 from collections import deque
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import structlog
 
@@ -79,6 +80,11 @@ class SessionHost(Protocol):
         ...
 
 
+class _Waiting(NamedTuple):
+    request: bridge_pb2.ConnectRequest
+    size: int
+
+
 class Intake:
     """The incoming half of a session."""
 
@@ -87,8 +93,10 @@ class Intake:
         self._sink = sink
         self._host = host
         self._settings = settings
-        self._inbox: deque[bridge_pb2.ConnectRequest] = deque()
+        self._inbox: deque[_Waiting] = deque()
+        self._inbox_bytes = 0
         self._filled = asyncio.Event()
+        self._emptied = asyncio.Event()
         self._window = CreditWindow(settings.telemetry_credits)
         self._log = structlog.get_logger("bridge").bind(session=session.info.session_id, scene=session.info.scene_id)
 
@@ -98,25 +106,40 @@ class Intake:
 
     # Numbered messages.
 
-    def numbered(self, request: bridge_pb2.ConnectRequest, body: str | None) -> None:
-        """Take a numbered message; one that was here before a break is ignored.
+    @property
+    def crowded(self) -> bool:
+        """Whether so many bytes wait that nothing more should be read."""
+        return self._inbox_bytes > self._settings.inbox_limit_bytes
+
+    async def room(self, *, timeout_s: float) -> None:
+        """Wait a while until something that waits was handed over."""
+        self._emptied.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._emptied.wait()
+
+    def numbered(self, request: bridge_pb2.ConnectRequest, body: str | None, *, size: int) -> None:
+        """Take a numbered message of `size` bytes; one that was here before a break is ignored.
 
         Raises:
             ProtocolError: It breaks a rule. Overloaded: More wait than `lossless_window`.
         """
-        if len(self._inbox) > self._settings.lossless_window:
+        receipts = self._session.receipts
+        waiting = receipts.last - receipts.done_up_to
+        if request.seq > receipts.last and waiting >= self._settings.lossless_window:
             raise Overloaded(
                 f"more than `{self._settings.lossless_window}` lossless messages without acknowledgement;"
                 " keep to `lossless_window` of Welcome"
             )
-        if not self._session.receipts.arrived(request.seq):
+        if not receipts.arrived(request.seq):
             return
         if body == "command_ack":  # must not wait behind a long past
             self._scenes_only("command_ack")
             self._host.command_answered(self._session, mapping.read_result(request.command_ack))
             self._dealt_with(request.seq)
             return
-        self._inbox.append(request)
+        self._inbox.append(_Waiting(request, size))
+        self._inbox_bytes += size
         self._filled.set()
 
     async def work(self) -> None:
@@ -130,12 +153,13 @@ class Intake:
                 self._filled.clear()
                 await self._filled.wait()
             try:
-                await self._hand_over(self._inbox[0])
+                await self._hand_over(self._inbox[0].request)
             except TwinError:
                 raise
             except Exception as error:
                 raise self.failed(error) from error
-            self._inbox.popleft()
+            self._inbox_bytes -= self._inbox.popleft().size
+            self._emptied.set()
 
     def failed(self, error: Exception) -> TwinError:
         """Log a failure of the twin itself and return what the client is told."""
@@ -149,13 +173,16 @@ class Intake:
         scene_id = self._session.info.scene_id
         seq = request.seq
         match request.WhichOneof("body"):
+            case "pm_report" if not self._gives_figures:
+                self._scenes_only("pm_report")
+                self._session.unknown_bodies += 1  # counters of somebody who does not hold KPI are nobody's
             case "pm_report":
                 self._scenes_only("pm_report")
                 report = mapping.read_pm(request.pm_report, scene_id=scene_id)
                 self._session.moment(report.period_end_sim_time_s, "period_end_sim_time_s")
+                await self._sink.pm(report, lambda: self._dealt_with(seq))
                 self._session.pm_received += 1
                 self._host.pm_arrived(self._session, report)
-                await self._sink.pm(report, lambda: self._dealt_with(seq))
                 return
             case "live_notice":
                 self._scenes_only("live_notice")

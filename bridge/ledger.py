@@ -36,24 +36,33 @@ and once the checkpoint is on the disk, `await ledger.forget_before(ordinal)` ke
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import struct
-import sys
 import threading
-import zlib
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, NamedTuple, Protocol, Self, TypeVar
+from typing import IO, TYPE_CHECKING, Protocol, Self, TypeVar
 
 from google.protobuf.message import DecodeError
 
 from bridge import codec, mapping
-from twin.errors import CorruptStore, FolderLocked, InvalidInput, NotFound, ProtocolError, StoreUnavailable
+from bridge.ledger_file import (
+    BEGIN,
+    Record,
+    as_store_error,
+    check_is_tail,
+    framed,
+    locked,
+    parse,
+    read_bounds,
+    write_at,
+    write_whole,
+)
+from twin.errors import CorruptStore, InvalidInput, NotFound, ProtocolError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable
     from pathlib import Path
     from types import TracebackType
 
@@ -65,12 +74,8 @@ KEPT_RESULTS = 4096
 ROOM_BYTES = 64 * 1024
 """The file grows in steps of this many zeros, so that a record is written into room that the disk has given already."""
 
-_MAGIC = b"twin6g-ledger-1\n"
-_BOUNDS = struct.Struct("<QQI")
-_HEAD = struct.Struct("<IIQ")
 _COMMAND = struct.Struct("<I")
 Outcome = TypeVar("Outcome")
-_BEGIN = len(_MAGIC) + _BOUNDS.size
 _REPLY_BYTES = 16 * 1024
 """Room for an answer beyond what it repeats of its command."""
 
@@ -133,17 +138,12 @@ class CommandLedger(Protocol):
         ...
 
 
-class _Record(NamedTuple):
-    ordinal: int
-    body: bytes
-
-
 class FileLedger:
     """A ledger in one file, of one process at a time.
 
-    The file: a magic line, up to which ordinal commands were forgotten, then records: length, CRC-32 and ordinal, then
-    the serialized `Command` and `CommandAck` of `bridge.v1`; zeros after the last. A record that was cut off by a kill
-    was never answered for, and is cut off when the file is opened.
+    A record holds the serialized `Command` and `CommandAck` of `bridge.v1`; the layout stands in
+    :mod:`bridge.ledger_file`. One that was cut off by a kill was never answered for, and is cut off when the file is
+    opened.
 
     Args:
         path: The file; its folder is made.
@@ -161,7 +161,7 @@ class FileLedger:
         self._floor = 0
         self._file: IO[bytes] | None = None
         self._lock: IO[bytes] | None = None
-        self._end = _BEGIN
+        self._end = BEGIN
         self._size = 0
         self._worker: ThreadPoolExecutor | None = None
 
@@ -185,12 +185,12 @@ class FileLedger:
         """
         if self._file is not None:
             return
-        with self._disk, _as_store_error(self._path):
+        with self._disk, as_store_error(self._path):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = _locked(self._path.with_name(f"{self._path.name}.lock"))
+            self._lock = locked(self._path.with_name(f"{self._path.name}.lock"))
             try:
-                if not self._path.exists() or self._path.stat().st_size < _BEGIN:
-                    _write_whole(self._path, floor=0, records=())
+                if not self._path.exists() or self._path.stat().st_size < BEGIN:
+                    write_whole(self._path, floor=0, records=())
                 self._take_in()
             except BaseException:
                 self._shut()
@@ -213,16 +213,10 @@ class FileLedger:
 
     def _take_in(self) -> None:
         raw = self._path.read_bytes()
-        if not raw.startswith(_MAGIC):
-            raise CorruptStore(f"`{self._path}` is no ledger of commands; give the scene another folder")
-        floor, first, checksum = _BOUNDS.unpack_from(raw, len(_MAGIC))
-        if zlib.crc32(raw[: _BEGIN - 4]) != checksum:
-            raise CorruptStore(
-                f"the head of the ledger `{self._path}` is damaged; bring back a copy, or remove the file"
-            )
-        records, end = _parse(raw)
+        floor, first = read_bounds(raw, self._path)
+        records, end = parse(raw)
         last = records[-1].ordinal if records else first - 1
-        _check_is_tail(raw, end, last=last, path=self._path)
+        check_is_tail(raw, end, last=last, path=self._path)
         entries = [_entry(record, self._path) for record in records[-KEPT_RESULTS:]]
         with self._memory:
             self._results = OrderedDict((entry.command.id, entry.result) for entry in entries)
@@ -263,7 +257,7 @@ class FileLedger:
             )
         with self._disk:
             self._open_file()
-            records, _ = _parse(self._path.read_bytes())
+            records, _ = parse(self._path.read_bytes())
         return tuple(_entry(record, self._path) for record in records if record.ordinal > ordinal)
 
     # What is new.
@@ -274,9 +268,11 @@ class FileLedger:
         Raises:
             StoreUnavailable: It will not; nothing may be changed.
         """
-        size = len(_command_bytes(command))
         # What a command sets is read back in its answer, so that an answer is about as long as its command.
-        await self._in_worker(lambda: self._make_room(_HEAD.size + 3 * size + _REPLY_BYTES))
+        need = 3 * len(_command_bytes(command)) + _REPLY_BYTES
+        if self._worker is not None and self._end + need <= self._size:
+            return  # the usual case, without a way to the worker and back
+        await self._in_worker(lambda: self._make_room(need))
 
     async def record(self, command: Command, result: CommandResult) -> int:
         """Keep an answer and return its ordinal; durable when this returns, and also when the wait is cancelled.
@@ -304,20 +300,20 @@ class FileLedger:
     # On the disk: all of this runs in the worker.
 
     def _make_room(self, need: int) -> None:
-        with self._disk, _as_store_error(self._path):
+        with self._disk, as_store_error(self._path):
             file = self._open_file()
             if self._end + need <= self._size:
                 return
             grown = self._end + max(need, ROOM_BYTES)
-            _write_at(file, bytes(grown - self._size), at=self._size)
+            write_at(file, bytes(grown - self._size), at=self._size)
             os.fsync(file.fileno())
             self._size = grown
 
     def _append(self, body: bytes, result: CommandResult) -> int:
-        with self._disk, _as_store_error(self._path):
+        with self._disk, as_store_error(self._path):
             file = self._open_file()
-            record = _framed(_Record(self._ordinal + 1, body))
-            _write_at(file, record, at=self._end)
+            record = framed(Record(self._ordinal + 1, body))
+            write_at(file, record, at=self._end)
             os.fsync(file.fileno())
             self._end += len(record)
             self._size = max(self._size, self._end)
@@ -333,14 +329,14 @@ class FileLedger:
         floor = min(ordinal, self._ordinal)
         if floor <= self._floor:
             return
-        with self._disk, _as_store_error(self._path):
+        with self._disk, as_store_error(self._path):
             file = self._open_file()
-            records, _ = _parse(self._path.read_bytes())
+            records, _ = parse(self._path.read_bytes())
             newest = records[-KEPT_RESULTS:]
             kept = [*(r for r in records[: -len(newest)] if r.ordinal > floor), *newest]
             file.close()  # Windows replaces no open file
             self._file = None
-            _write_whole(self._path, floor=floor, records=kept)
+            write_whole(self._path, floor=floor, records=kept)
             self._floor = floor
             self._open_file()
 
@@ -350,7 +346,7 @@ class FileLedger:
                 raise InvalidInput(f"the ledger `{self._path}` is not open; use it in a `with` statement")
             self._file = self._path.open("r+b", buffering=0)
             raw = self._path.read_bytes()
-            self._end, self._size = _parse(raw)[1], len(raw)
+            self._size, self._end = len(raw), parse(raw)[1]  # in this order: a reader of both sees too little room
         return self._file
 
 
@@ -366,7 +362,7 @@ def _result_bytes(result: CommandResult) -> bytes:
     return message.command_ack.SerializeToString()
 
 
-def _entry(record: _Record, path: Path) -> LedgerEntry:
+def _entry(record: Record, path: Path) -> LedgerEntry:
     request, response = codec.ConnectRequest(), codec.ConnectResponse()
     begin = _COMMAND.size + _COMMAND.unpack_from(record.body)[0]
     try:
@@ -382,123 +378,3 @@ def _entry(record: _Record, path: Path) -> LedgerEntry:
             f"record `{record.ordinal}` of the ledger `{path}` cannot be meant ({exc}); was it written by a newer"
             " version?"
         ) from exc
-
-
-def _framed(record: _Record) -> bytes:
-    return _HEAD.pack(len(record.body), _checksum(record.ordinal, record.body), record.ordinal) + record.body
-
-
-def _checksum(ordinal: int, body: bytes) -> int:
-    return zlib.crc32(body, zlib.crc32(ordinal.to_bytes(8, "little")))
-
-
-def _record_at(raw: bytes, at: int) -> _Record | None:
-    if at + _HEAD.size > len(raw):
-        return None
-    length, checksum, ordinal = _HEAD.unpack_from(raw, at)
-    body = raw[at + _HEAD.size : at + _HEAD.size + length]
-    if not _COMMAND.size <= length == len(body) or _checksum(ordinal, body) != checksum:
-        return None
-    return _Record(ordinal, body)
-
-
-def _parse(raw: bytes) -> tuple[list[_Record], int]:
-    """Return the whole records and where they end."""
-    records: list[_Record] = []
-    at = _BEGIN
-    first: int = _BOUNDS.unpack_from(raw, len(_MAGIC))[1]
-    while (record := _record_at(raw, at)) is not None and record.ordinal == first + len(records):
-        records.append(record)
-        at += _HEAD.size + len(record.body)
-    return records, at
-
-
-def _check_is_tail(raw: bytes, end: int, *, last: int, path: Path) -> None:
-    """Refuse a file whose damage is not at its end.
-
-    Each record is on the disk before the next is written, so a kill can damage the last one only. When the record after
-    the damaged one is whole, something else happened to the file, and commands that were answered would be forgotten.
-    """
-    after_next = (last + 2).to_bytes(8, "little")
-    at = raw.find(after_next, end)
-    while at >= 0:
-        if _record_at(raw, at - _HEAD.size + 8) is not None:
-            raise CorruptStore(
-                f"record `{last + 1}` of the ledger `{path}` is damaged, and later ones are whole: this is no cut-off"
-                " end; bring back a copy, or remove the file and begin the scene anew"
-            )
-        at = raw.find(after_next, at + 1)
-
-
-def _write_at(file: IO[bytes], data: bytes, *, at: int) -> None:
-    file.seek(at)
-    view = memoryview(data)
-    while view:
-        view = view[file.write(view) :]
-
-
-def _write_whole(path: Path, *, floor: int, records: Sequence[_Record]) -> None:
-    first = records[0].ordinal if records else floor + 1
-    head = _MAGIC + floor.to_bytes(8, "little") + first.to_bytes(8, "little")
-    temporary = path.with_name(f"{path.name}.part")
-    with temporary.open("wb") as file:
-        file.write(head + zlib.crc32(head).to_bytes(4, "little"))
-        for record in records:
-            file.write(_framed(record))
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    if sys.platform == "win32":
-        return  # folders cannot be opened there; NTFS journals the rename
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
-
-
-@contextlib.contextmanager
-def _as_store_error(path: Path) -> Generator[None]:
-    try:
-        yield
-    except OSError as exc:
-        raise StoreUnavailable(
-            f"the ledger `{path}` cannot be written ({exc.strerror or exc}); make room on the disk, or give the scene"
-            " another folder"
-        ) from exc
-
-
-def _locked(path: Path) -> IO[bytes]:
-    file = path.open("ab")
-    if not _try_lock(file):
-        file.close()
-        raise FolderLocked(
-            f"another scene has the ledger beside `{path}` open; stop it, or give this one another folder"
-        )
-    return file
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _try_lock(file: IO[bytes]) -> bool:
-        file.seek(0)
-        try:
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-else:
-    import fcntl
-
-    def _try_lock(file: IO[bytes]) -> bool:
-        try:
-            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        return True

@@ -18,9 +18,8 @@ import asyncio
 import contextlib
 import math
 import time
-from collections import deque
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple, Self
+from dataclasses import replace
+from typing import TYPE_CHECKING, Self
 
 import structlog
 
@@ -40,8 +39,9 @@ from bridge.news import (
 )
 from bridge.picture import Assembly, BrokenOrder
 from bridge.scene_media import presence_of, say
+from bridge.shelf import Newest, Queued, Shelf
 from bridge.v1 import session_pb2
-from twin.errors import Overloaded, ProtocolError, TooLarge
+from twin.errors import ProtocolError, TooLarge
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Hashable, Iterable, Sequence
@@ -54,9 +54,6 @@ if TYPE_CHECKING:
     from twin.ports import SceneStart
     from twin.telemetry import TelemetryBatch
     from twin.topology import Topology
-
-MOST_NEWS = 8192
-"""News that wait to be taken: more than the twin sends without acknowledgement."""
 
 FRESH_S = 0.05
 """Figures that have lain here longer than this are asked for again before they are handed out."""
@@ -73,25 +70,6 @@ VOICE_CREDITS = 32
 
 _TELEMETRY, _PRESENCE = session_pb2.CHANNEL_TELEMETRY, session_pb2.CHANNEL_PRESENCE
 _CAMERA, _VOICE = session_pb2.CHANNEL_CAMERA, session_pb2.CHANNEL_VOICE
-
-
-class _Lossless(NamedTuple):
-    """News in a row; `session` and `stream` say whose acknowledgement and credit they are."""
-
-    news: News
-    session: int
-    stream: int
-    seq: int
-
-
-@dataclass(slots=True)
-class _Newest:
-    """What lies in a slot; `asked` = how often something newer was asked for since it came."""
-
-    news: News
-    sent_unix_ns: int
-    arrived_s: float
-    asked: int = 0
 
 
 class ObserverClient:
@@ -161,12 +139,11 @@ class ObserverClient:
         self._streams: set[Hashable] = set()
         self._most: dict[session_pb2.Channel.ValueType, int] = {_TELEMETRY: ahead, _PRESENCE: 1, _CAMERA: 1}
         self._on_their_way: dict[int, int] = {}
-        self._news: deque[_Lossless] = deque()
-        self._newest: dict[Hashable, _Newest] = {}
+        self._shelf = Shelf()
         self._pictures: dict[str, Assembly] = {}
         self._sessions = 0
         self._ended = False
-        self._turn = self._waiting = False
+        self._waiting = False
         self._presence = b""
         self._told_age_s: dict[int, float] = {}
         self._told_dropped: dict[int, int] = {}
@@ -180,7 +157,7 @@ class ObserverClient:
     @property
     def topology(self) -> Topology:
         """The inventory at its present revision."""
-        return self._connection.topology
+        return self._connection.briefing.topology
 
     @property
     def start(self) -> SceneStart:
@@ -189,13 +166,12 @@ class ObserverClient:
         Raises:
             SceneUnavailable: Never connected.
         """
-        return self._connection.start()
+        return self._connection.briefing.start()
 
     @property
     def scene_id(self) -> str:
         """The scene that is watched."""
-        welcome = self._connection.welcome
-        return (welcome.scene_id if welcome else "") or self._scene_id
+        return self._connection.briefing.scene_id or self._scene_id
 
     @property
     def connected(self) -> bool:
@@ -277,41 +253,27 @@ class ObserverClient:
     # Taking.
 
     def _take(self, *, fresh_after_s: float) -> News | None:
-        """Return what is next: figures and news by turns, so that neither waits for the other."""
-        self._turn = not self._turn
-        if self._turn and self._news:
-            return self._take_lossless()
-        return self._take_newest(fresh_after_s) or self._take_lossless()
-
-    def _take_lossless(self) -> News | None:
-        if not self._news:
-            return None
-        taken = self._news.popleft()
-        if taken.seq and taken.session == self._sessions:
-            self._connection.dealt_with(taken.seq)
-        if isinstance(taken.news, Speech) and taken.stream == self._connection.streams:
-            self._grant(_VOICE, 1)
-        return taken.news
-
-    def _take_newest(self, fresh_after_s: float) -> News | None:
-        for slot, newest in self._newest.items():
-            # What stays the newest although it was asked for again is all there is, however old.
-            if newest.arrived_s >= fresh_after_s or newest.asked > 1:
-                del self._newest[slot]
-                return self._aged(newest)
-        return None
-
-    def _aged(self, newest: _Newest) -> News:
-        if not isinstance(newest.news, Figures):
-            return newest.news
-        since_sent_s = time.time() + _or_zero(self._connection.pulse.offset_s) - newest.sent_unix_ns / 1e9
-        self.age_s = self._told_age_s.get(_TELEMETRY, 0.0) + max(since_sent_s, time.monotonic() - newest.arrived_s)
-        return replace(newest.news, age_s=self.age_s)
+        taken = self._shelf.take(fresh_after_s=fresh_after_s)
+        match taken:
+            case Queued():
+                if taken.seq and taken.session == self._sessions:
+                    self._connection.dealt_with(taken.seq)
+                if isinstance(taken.news, Speech) and taken.stream == self._connection.streams:
+                    self._grant(_VOICE, 1)
+                return taken.news
+            case Newest(news=Figures() as figures):
+                here_s = time.monotonic() - taken.arrived_s
+                since_sent_s = time.time() + _or_zero(self._connection.pulse.offset_s) - taken.sent_unix_ns / 1e9
+                self.age_s = self._told_age_s.get(_TELEMETRY, 0.0) + max(since_sent_s, here_s)
+                return replace(figures, age_s=self.age_s)
+            case Newest():
+                return taken.news
+            case None:
+                return None
 
     def _ask(self) -> None:
         """Let the twin send one more of everything that only comes when it is asked for."""
-        for newest in self._newest.values():
-            newest.asked += 1
+        self._shelf.asked()
         for channel, most in self._most.items():
             missing = most - self._on_their_way.get(channel, 0)
             if channel in self._wanted and missing > 0:
@@ -384,11 +346,11 @@ class ObserverClient:
         if len(self._streams) > MOST_STREAMS:
             self._streams = {slot}
         self._most[_TELEMETRY] = max(self._ahead, len(self._streams))
-        older = self._newest.get(slot)
-        if older is not None and isinstance(older.news, Figures):
+        older = self._shelf.lies(slot)
+        if isinstance(older, Figures):
             # Only what changed may be in a batch: what the consumer did not come for is not lost, but joined.
-            joined = conflated(older.news.batch, batch)
-            whole = batch.keyframe or (older.news.batch.keyframe and joined is not batch)
+            joined = conflated(older.batch, batch)
+            whole = batch.keyframe or (older.batch.keyframe and joined is not batch)
             batch = joined if joined is batch else replace(joined, keyframe=whole)
         self._put(_TELEMETRY, slot, response, Figures(batch=batch, age_s=0.0))
 
@@ -400,14 +362,11 @@ class ObserverClient:
         news: News,
     ) -> None:
         self._on_their_way[channel] = max(self._on_their_way.get(channel, 0) - 1, 0)
-        self._newest.pop(slot, None)  # to the end of the row: slots take turns
-        self._newest[slot] = _Newest(news, response.wall_time_unix_ns, time.monotonic())
+        self._shelf.put(slot, news, sent_unix_ns=response.wall_time_unix_ns)
         self._arrived.set()
 
     def _queue(self, response: bridge_pb2.ConnectResponse, news: News) -> bool:
-        if len(self._news) >= MOST_NEWS:
-            raise Overloaded(f"`{MOST_NEWS}` news wait to be taken; take them faster, or subscribe to less")
-        self._news.append(_Lossless(news, self._sessions, self._connection.streams, response.seq))
+        self._shelf.queue(news, session=self._sessions, stream=self._connection.streams, seq=response.seq)
         self._arrived.set()
         return False
 
@@ -433,8 +392,7 @@ class ObserverClient:
     def _topology_changed(self) -> None:
         if not self.connections:
             return  # the first one is no news: it is there when the client is entered
-        self._newest.pop("topology", None)
-        self._newest["topology"] = _Newest(TopologyNews(topology=self.topology), 0, math.inf)
+        self._shelf.put("topology", TopologyNews(topology=self.topology), stays_fresh=True)
         self._arrived.set()
 
     # What we show and say.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from bridge import codec, mapping
@@ -17,15 +18,15 @@ from twin.ids import uuid7
 from twin.ports import SceneInfo
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable
 
     from bridge.access import Doorkeeper, Guest
     from bridge.stream import BridgeSettings
     from twin.topology import Topology
 
 _SLUG = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-MOST_WORDS = 64
-"""Archetypes and codecs that a scene may name."""
+MOST_WORDS, MOST_LETTERS = 64, 80
+"""Archetypes and codecs that a scene may name, and characters of each word that are kept."""
 
 
 class Reception:
@@ -111,10 +112,14 @@ def info_of(hello: session_pb2.Hello, *, scene_id: str) -> SceneInfo:
     return SceneInfo(
         scene_id=scene_id,
         session_id=uuid7(),
-        engine=hello.engine[:80],
-        engine_version=hello.engine_version[:80],
+        engine=hello.engine[:MOST_LETTERS],
+        engine_version=hello.engine_version[:MOST_LETTERS],
         provides=frozenset(mapping.PROVISIONS[p] for p in hello.provides if p in mapping.PROVISIONS),
         epoch=hello.epoch,
-        archetypes=tuple(hello.capabilities.archetypes[:MOST_WORDS]),
-        camera_codecs=tuple(hello.capabilities.camera_codecs[:MOST_WORDS]),
+        archetypes=_words(hello.capabilities.archetypes),
+        camera_codecs=_words(hello.capabilities.camera_codecs),
     )
+
+
+def _words(words: Iterable[str]) -> tuple[str, ...]:
+    return tuple(word[:MOST_LETTERS] for word in islice(words, MOST_WORDS))

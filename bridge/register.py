@@ -20,7 +20,7 @@ class Register:
     """Who is here.
 
     Args:
-        gone: Told of a session that is over, once; with whether it was suspended before.
+        gone: Told of a session that is over, and why, once.
     """
 
     def __init__(self, settings: BridgeSettings, *, gone: Callable[[Session, str], None]) -> None:
@@ -70,13 +70,18 @@ class Register:
         """The stream of a session broke: keep it for a while, and what it holds for the lease."""
         session_id = session.info.session_id
         if len(self._timers) >= self._settings.max_suspended:
-            self.finish(self._sessions[next(iter(self._timers))], "too many sessions wait to be resumed")
+            self.finish(self._least_missed(), "too many sessions wait to be resumed")
         session.suspend()
         self.holdings.broke(session_id)
         loop = asyncio.get_running_loop()
         self._timers[session_id] = loop.call_later(
             self._settings.resume_ttl_s, self.finish, session, "it was not resumed in time"
         )
+
+    def _least_missed(self) -> Session:
+        """Return the suspended session to forget first: who only watched, then who was away longest."""
+        waiting = [self._sessions[session_id] for session_id in self._timers]
+        return next((session for session in waiting if not session.is_scene), waiting[0])
 
     def resumed(self, session: Session) -> None:
         """A suspended session has a stream again."""

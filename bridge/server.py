@@ -26,9 +26,10 @@ from bridge.media import MediaRoom
 from bridge.reception import Reception, info_of
 from bridge.register import Register
 from bridge.session import Session, Stream
+from bridge.starts import Starts
 from bridge.stream import BridgeSettings
 from bridge.v1 import session_pb2
-from twin.errors import Overloaded, SceneNotNamed, SceneUnavailable, TwinError, Unavailable
+from twin.errors import Overloaded, TwinError, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -85,8 +86,7 @@ class BridgeServer:
         self._door: GrpcDoor | None = None
         self._reception = Reception(settings=self._settings, doorkeeper=self._doorkeeper)
         self._register = Register(self._settings, gone=self._gone)
-        self._starts: dict[str, SceneStart] = {}
-        self._index_revision: dict[str, int] = {}
+        self._starts = Starts()
         self._fanout = Fanout(lambda scene_id: self._starts[scene_id].topology)
         self._media = MediaRoom(
             peers=self._listening,
@@ -155,8 +155,7 @@ class BridgeServer:
                 await asyncio.gather(*(session.stream.over.wait() for session in waiting))
         for session in here:
             self._register.finish(session, reason)
-        self._starts.pop(scene_id, None)
-        self._index_revision.pop(scene_id, None)
+        self._starts.forget(scene_id)
 
     def health(self) -> BridgeHealth:
         """Return how the bridge is doing."""
@@ -165,22 +164,29 @@ class BridgeServer:
 
     def topology_changed(self, topology: Topology, *, scene_id: str | None = None) -> None:
         """Tell a scene and those who watch it about a new revision (None = the only scene)."""
-        scene_id = scene_id or next(iter(self._starts), "")
-        old = self._starts.get(scene_id)
-        if old is None:
+        change = self._starts.change(scene_id, topology)
+        if change is None:
             return
-        self._note_start(scene_id, replace(old, topology=topology))
+        scene_id, old = change
         for session in self._register:
             if session.info.scene_id == scene_id:
-                send_delta(session, old.topology, topology)
+                send_delta(session, old, topology)
 
-    def publish_alarm(self, alarm: Alarm) -> None:
-        """Tell who subscribed that an alarm was raised or cleared."""
-        self._fanout.alarm(alarm)
+    def publish_alarm(self, alarm: Alarm, *, sender: Session | None = None) -> None:
+        """Tell who subscribed that an alarm was raised or cleared, except the session that told it."""
+        self._fanout.alarm(alarm, sender=sender)
 
-    def publish_event(self, scene_id: str, name: str, facts: Mapping[str, object], sim_time_s: float) -> None:
-        """Tell who subscribed that something happened."""
-        self._fanout.event(scene_id, name, facts, sim_time_s)
+    def publish_event(
+        self,
+        scene_id: str,
+        name: str,
+        facts: Mapping[str, object],
+        sim_time_s: float,
+        *,
+        sender: Session | None = None,
+    ) -> None:
+        """Tell who subscribed that something happened, except the session that told it."""
+        self._fanout.event(scene_id, name, facts, sim_time_s, sender=sender)
 
     def people(self, scene_id: str) -> tuple[Person, ...]:
         """Return who showed itself in a scene, in the order in which they came."""
@@ -204,14 +210,7 @@ class BridgeServer:
         Raises:
             SceneNotNamed: Several scenes and none named. SceneUnavailable: No such scene was ever here.
         """
-        if not scene_id:
-            if len(self._starts) > 1:
-                raise SceneNotNamed(f"several scenes are known; name one of {', '.join(sorted(self._starts))}")
-            scene_id = next(iter(self._starts), "")
-        start = self._starts.get(scene_id)
-        if start is None:
-            raise SceneUnavailable(f"no scene `{scene_id}` has connected; start one with `twin scene`")
-        return scene_id, start
+        return self._starts.find(scene_id)
 
     # What sessions ask of their host.
 
@@ -222,16 +221,12 @@ class BridgeServer:
 
     def telemetry_arrived(self, session: Session, batch: TelemetryBatch) -> bool:
         """Hand a batch on if its indices fit the present topology."""
-        start = self._starts[session.info.scene_id]
-        behind = batch.revision < self._index_revision[session.info.scene_id]
-        ahead = batch.revision > start.topology.revision
-        if behind or ahead or (batch.entity_index.size and int(batch.entity_index.max()) >= len(start.topology)):
+        if not self._starts.fits(batch):
             self._log.warning(
                 "telemetry_of_other_revision",
                 session=session.info.session_id,
                 seq=batch.seq,
                 revision=batch.revision,
-                expected=start.topology.revision,
             )
             return False
         self._sink.telemetry(batch)
@@ -255,7 +250,7 @@ class BridgeServer:
     ) -> None:
         """Tell the sink, observers, and who else shows the scene."""
         self._sink.scene_event(session.info.scene_id, name, facts, sim_time_s)
-        self._fanout.event(session.info.scene_id, name, facts, sim_time_s, sender=session)
+        self.publish_event(session.info.scene_id, name, facts, sim_time_s, sender=session)
 
     def alarm_arrived(self, session: Session, alarm: Alarm) -> None:
         """Tell the sink, observers, and who else shows the scene."""
@@ -268,7 +263,7 @@ class BridgeServer:
             "active": float(alarm.active),
         }
         self._sink.scene_event(alarm.scene_id, "alarm", facts, alarm.cleared_at_s or alarm.raised_at_s)
-        self._fanout.alarm(alarm, sender=session)
+        self.publish_alarm(alarm, sender=session)
 
     def state_arrived(self, session: Session, request: bridge_pb2.ConnectRequest) -> None:
         """Add a chunk of state."""
@@ -346,11 +341,11 @@ class BridgeServer:
         if self._stopping:
             raise Unavailable("the twin stops; reconnect later")
         guest = self._reception.recognise(hello, credentials)
-        earlier = self._earlier(hello, guest)
-        if earlier is not None and not earlier.suspended:
+        while (earlier := self._earlier(hello, guest)) is not None and not earlier.suspended:
+            old = earlier.stream
             await earlier.leave_stream()
-            self._parted(earlier.stream, None)
-        if earlier is not None and earlier in self._register:
+            self._parted(old, None)
+        if earlier is not None:
             if earlier.can_resume(hello.resume.last_seq):
                 return self._resume(earlier, hello)
             self._register.finish(earlier, "its client came back too late to go on")
@@ -358,7 +353,7 @@ class BridgeServer:
             raise Overloaded(f"`{self._settings.max_sessions}` streams are open; close one first")
         if hello.role == session_pb2.ROLE_SCENE:
             return self._admit_scene(hello, guest)
-        scene_id, start = self.start_of(hello.scene_id)
+        scene_id, start = self._starts.find(hello.scene_id)
         return self._welcome(hello, guest, info_of(hello, scene_id=scene_id), start)
 
     def _earlier(self, hello: session_pb2.Hello, guest: Guest) -> Session | None:
@@ -381,17 +376,22 @@ class BridgeServer:
                 start = replace(start, topology=known.topology)
             elif start.topology.revision > known.topology.revision:
                 self.topology_changed(start.topology, scene_id=info.scene_id)
-            self._note_start(info.scene_id, start)
+            self._starts.note(info.scene_id, start)
         else:
-            _, start = self.start_of(info.scene_id)
+            start = self._starts[info.scene_id]
         session.info, session.start = info, start
         session.resume(hello.resume.last_seq)
         self._register.resumed(session)
+        try:
+            self._fanout.resumed(session)
+            self._say_welcome(session, start, resumed=True)
+            if session.is_scene and session.live:
+                self._sink.scene_live(info.scene_id, session.sim_time_s)
+        except BaseException:  # nobody serves its stream: it goes on waiting
+            self._register.suspend(session)
+            self._tell_gone(session, "the twin could not take it back")
+            raise
         self._tally.resumed += 1
-        self._fanout.resumed(session)
-        self._say_welcome(session, start, resumed=True)
-        if session.is_scene and session.live:
-            self._sink.scene_live(info.scene_id, session.sim_time_s)
         return session.stream
 
     def _admit_scene(self, hello: session_pb2.Hello, guest: Guest) -> Stream:
@@ -409,17 +409,13 @@ class BridgeServer:
         info = replace(info, fencing_number=claim.fencing_number)
         try:
             start = self._sink.scene_connecting(info)
-            self._reception.check_size(start.topology, hello)
         except BaseException:
             self._register.holdings.release(info.session_id)
             raise
-        self._note_start(info.scene_id, start)
-        stream = self._welcome(hello, guest, info, start)
-        self._dispatch.connected(stream.session)
-        return stream
+        self._starts.note(info.scene_id, start)
+        return self._welcome(hello, guest, info, start)
 
     def _welcome(self, hello: session_pb2.Hello, guest: Guest, info: SceneInfo, start: SceneStart) -> Stream:
-        self._reception.check_size(start.topology, hello)
         session = Session(
             info=info,
             role=hello.role,
@@ -430,10 +426,17 @@ class BridgeServer:
             settings=self._settings,
         )
         self._register.add(session)
-        self._fanout.join(session)
-        self._say_welcome(session, start, resumed=False)
-        send_topology(session, start.topology)
-        send_desired(session, start)
+        try:
+            self._reception.check_size(start.topology, hello)
+            self._fanout.join(session)
+            self._say_welcome(session, start, resumed=False)
+            send_topology(session, start.topology)
+            send_desired(session, start)
+            if session.is_scene:
+                self._dispatch.connected(session)
+        except BaseException as error:  # nobody serves its stream: it must not stay
+            self._register.finish(session, str(error))
+            raise
         return session.stream
 
     def _say_welcome(self, session: Session, start: SceneStart, *, resumed: bool) -> None:
@@ -452,12 +455,6 @@ class BridgeServer:
             resumed=resumed,
         )
 
-    def _note_start(self, scene_id: str, start: SceneStart) -> None:
-        old = self._starts.get(scene_id)
-        self._starts[scene_id] = start
-        if old is None or [e.id for e in old.topology.entities] != [e.id for e in start.topology.entities]:
-            self._index_revision[scene_id] = start.topology.revision
-
     def _parted(self, stream: Stream, error: TwinError | None) -> None:
         """Keep the session of a stream that is no longer served for a while, or let it go."""
         session = stream.session
@@ -470,15 +467,22 @@ class BridgeServer:
             return
         self._register.suspend(session)
         self._media.cut(session)
-        if session.is_scene:
-            self._sink.scene_disconnected(session.info, reason)
+        self._tell_gone(session, reason)
         self._log.info("client_lost", session=session.info.session_id, scene=session.info.scene_id, reason=reason)
+
+    def _tell_gone(self, session: Session, reason: str) -> None:
+        if not session.is_scene:
+            return
+        try:
+            self._sink.scene_disconnected(session.info, reason)
+        except Exception:  # noqa: BLE001 - a failure of the sink must not keep the others from being told
+            self._log.exception("sink_failed", session=session.info.session_id, scene=session.info.scene_id)
 
     def _gone(self, session: Session, reason: str) -> None:
         """A session is over for good."""
         self._fanout.leave(session)
         self._media.gone(session)
-        if session.is_scene and not session.suspended:
-            self._sink.scene_disconnected(session.info, reason)
+        if not session.suspended:
+            self._tell_gone(session, reason)
         self._tally.closed(session)
         self._log.info("client_gone", session=session.info.session_id, scene=session.info.scene_id, reason=reason)

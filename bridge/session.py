@@ -143,7 +143,6 @@ class Session:
         self.pm_received = 0
         self.unknown_bodies = 0
         self.subscription = session_pb2.Subscribe()
-        self.next_telemetry_s = 0.0
         self.next_topology_s = 0.0
         self.stream = Stream(self)
         self.suspended = False
@@ -279,7 +278,10 @@ class Session:
                     stream.goodbye, stream.reason = True, request.goodbye.reason[:MOST_REASON] or "the client left"
                     return
                 if request.seq:
-                    self._intake.numbered(request, body)
+                    self._intake.numbered(request, body, size=len(raw))
+                    while self._intake.crowded:  # the twin does not keep up: the client must wait, it is not dead
+                        await self._intake.room(timeout_s=self._settings.heartbeat_interval_s)
+                        self.pulse.heard()
                 elif body is not None:
                     self._intake.unnumbered(request, body)
                 elif len(UnknownFieldSet(request)):

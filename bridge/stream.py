@@ -44,6 +44,7 @@ class BridgeSettings:
         camera_credits: Pictures that a client may have under way unasked.
         voice_credits: Voice chunks that a client may have under way.
         lossless_window: Lossless messages that a scene may have under way.
+        inbox_limit_bytes: Lossless messages of a client that wait for the twin; beyond it nothing more is read.
         outbox_limit: Lossless messages kept for a slow client before it is thrown out.
         outbox_limit_bytes: The same in bytes.
         resume_ttl_s: How long a session waits to be resumed after its stream broke.
@@ -66,6 +67,7 @@ class BridgeSettings:
     camera_credits: int = 1
     voice_credits: int = 64
     lossless_window: int = 256
+    inbox_limit_bytes: int = 32 * 1024 * 1024
     outbox_limit: int = 4096
     outbox_limit_bytes: int = 64 * 1024 * 1024
     resume_ttl_s: float = 60.0

@@ -24,7 +24,7 @@ from bridge.stream import CHANNEL_OPTIONS, CONNECT_METHOD
 from twin.errors import InvalidInput, ProtocolError, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
+    from collections.abc import AsyncGenerator
 
 OPEN_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 0.5
@@ -119,7 +119,7 @@ class Wire(Protocol):
         """
         ...
 
-    def received(self) -> AsyncIterator[bytes]:
+    def received(self) -> AsyncGenerator[bytes]:
         """Return the serialized ConnectResponses as they come, until the twin ends the stream.
 
         Raises:

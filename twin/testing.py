@@ -93,7 +93,7 @@ class MemoryTelemetryStore:
         if batch.position_m is not None:
             self._position_m.update(zip(batch.entity_index.tolist(), batch.position_m, strict=True))
             self._moved_s = batch.sim_time_s
-        if not self._gauges or batch.sim_time_s - self._gauges[-1].sim_time_s >= GAUGE_PERIOD_S:
+        if batch.kpis and (not self._gauges or batch.sim_time_s - self._gauges[-1].sim_time_s >= GAUGE_PERIOD_S):
             self._gauges = [*self._gauges[-599:], batch]
 
     def latest(self, kind: Kind, kpi: str) -> tuple[float, tuple[str, ...], NDArray[np.float32]]:

@@ -520,6 +520,10 @@ def conform(
         str, typer.Option("--scene", help="Also play this scene; PUSHES OUT the one that is connected.")
     ] = "",
     ca: Annotated[Path | None, typer.Option("--ca", help="PEM file of the authority to trust (TLS).")] = None,
+    patient: Annotated[
+        bool,
+        typer.Option("--patient", help="Also try what takes minutes, such as the end of a session's `resume_ttl_s`."),
+    ] = False,
     wait_s: Annotated[float, typer.Option("--wait", min=1, help="Seconds to wait for a client.")] = 60.0,
     as_json: AsJson = False,
 ) -> None:
@@ -529,7 +533,9 @@ def conform(
     if (url is None) == (listen is None):
         raise typer.BadParameter("say either --url (check a server) or --listen (check a client)")
     if url is not None:
-        raise typer.Exit(check_a_server(url=url, token=token, watch=watch, scene=scene, ca=ca, as_json=as_json))
+        raise typer.Exit(
+            check_a_server(url=url, token=token, watch=watch, scene=scene, patient=patient, ca=ca, as_json=as_json)
+        )
     raise typer.Exit(check_a_client(listen=listen or "", wait_s=wait_s, as_json=as_json))
 
 

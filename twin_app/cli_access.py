@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -78,8 +79,9 @@ def certs_dev(
     from twin_app.certs import make_dev_certificates
 
     made = make_dev_certificates(folder or _folder(data_dir) / "certs", names=name or (), force=force)
-    print(f"export TWIN_TLS__CERTIFICATE={made.certificate}")
-    print(f"export TWIN_TLS__KEY={made.key}")
+    # Whole paths: the lines are kept in a profile or another terminal.
+    print(f"export TWIN_TLS__CERTIFICATE={shlex.quote(str(made.certificate.resolve()))}")
+    print(f"export TWIN_TLS__KEY={shlex.quote(str(made.key.resolve()))}")
     typer.echo(
         f"clients trust {made.ca} (the command line: TWIN_CA={made.ca});\n"
         f"for mutual TLS set TWIN_TLS__CLIENT_CA={made.ca} and give clients {made.client_certificate} and its key",

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from twin.commands import Command, CommandResult, CommandStage, ManageFault, SetAttribute
-from twin.errors import KeyReused, NotFound, SceneNotNamed, StoreUnavailable, TwinError
+from twin.errors import KeyReused, NotFound, SceneNotNamed, SceneUnavailable, StoreUnavailable, TwinError
 from twin_app.patience import until_stored
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ _log = structlog.get_logger("twin_app.command_record")
 @dataclass(slots=True)
 class _Entry:
     digest: str
+    key: str = ""
+    journaled: bool = False
     result: CommandResult | None = None
 
 
@@ -56,6 +58,7 @@ class CommandRecord:
         self._entries: dict[str, _Entry] = {}
         self._ids: dict[str, str] = {}
         self._open: dict[str, Mapping[str, Any]] = {}
+        self._writing = asyncio.Lock()
 
     async def restore(self) -> None:
         """Learn from the journal what was asked and answered.
@@ -64,7 +67,7 @@ class CommandRecord:
             StoreUnavailable: The journal cannot be read.
         """
         for _, fact in await self._journal.replay("command"):
-            self._remember(fact["id"], fact["digest"], fact.get("key", ""))
+            self._remember(fact["id"], _Entry(fact["digest"], key=fact.get("key", ""), journaled=True))
             self._open[fact["id"]] = fact
         for _, fact in await self._journal.replay("command_result"):
             self._open.pop(fact["id"], None)
@@ -85,9 +88,9 @@ class CommandRecord:
             if fact["kind"] == ManageFault.__name__ and fact["id"] in self._entries
         ]
 
-    def id_of(self, key: str) -> str | None:
-        """Return the id of the order that was given under an Idempotency-Key, None when there is none."""
-        return self._ids.get(key)
+    def id_of(self, key: str, fresh: str) -> str:
+        """Return the id of the order that was given under an Idempotency-Key; for a new key it is `fresh` from now."""
+        return self._ids.setdefault(key, fresh)
 
     def answer_to(self, command: Command, *, scenes: Sequence[str] = ()) -> CommandResult | None:
         """Return the recorded answer to an order, None when it was never given or never answered.
@@ -102,33 +105,49 @@ class CommandRecord:
             raise KeyReused(f"the command id `{command.id}` was used with another body; take a new one")
         return entry.result
 
+    def claim(self, command: Command, *, scenes: Sequence[str] = (), key: str = "") -> None:
+        """Take the id for this order, at once: who comes meanwhile with another order under it is refused.
+
+        Raises:
+            KeyReused: The id was used with another body.
+        """
+        if command.id in self._entries:
+            self.answer_to(command, scenes=scenes)
+        else:
+            self._remember(command.id, _Entry(_digest(command, scenes), key=key))
+
     async def asked(self, command: Command, *, scenes: Sequence[str] = (), key: str = "") -> None:
         """Journal an order before it is sent; one that is sent again is in the journal already.
 
         Raises:
             KeyReused: The id was used with another body. StoreUnavailable: Do not send it.
         """
-        if command.id in self._entries:
-            self.answer_to(command, scenes=scenes)
-            return
-        digest = _digest(command, scenes)
-        fact: dict[str, Any] = {
-            "id": command.id,
-            "scene_id": self._scene_id,
-            "kind": type(command.body).__name__,
-            "body": asdict(command.body),
-            "issued_by": command.issued_by,
-            "change_id": command.change_id,
-            "expected_revision": command.expected_revision,
-            "deadline_unix_ns": command.deadline_unix_ns,
-            "scenes": list(scenes),
-            "wall_time_s": time.time(),
-            "digest": digest,
-        }
-        if key:
-            fact["key"] = key
-        await self._journal.append("command", [fact])
-        self._remember(command.id, digest, key)
+        async with self._writing:
+            self.claim(command, scenes=scenes, key=key)
+            entry = self._entries[command.id]
+            if entry.journaled:
+                return
+            fact: dict[str, Any] = {
+                "id": command.id,
+                "scene_id": self._scene_id,
+                "kind": type(command.body).__name__,
+                "body": asdict(command.body),
+                "issued_by": command.issued_by,
+                "change_id": command.change_id,
+                "expected_revision": command.expected_revision,
+                "deadline_unix_ns": command.deadline_unix_ns,
+                "scenes": list(scenes),
+                "wall_time_s": time.time(),
+                "digest": entry.digest,
+            }
+            if key:
+                fact["key"] = key
+            try:
+                await self._journal.append("command", [fact])
+            except BaseException:
+                self._forget(command.id)
+                raise
+            entry.journaled = True
 
     async def answered(self, result: CommandResult) -> None:
         """Journal a final answer before anybody is told.
@@ -144,14 +163,17 @@ class CommandRecord:
         if entry is not None:
             entry.result = result
 
-    def _remember(self, command_id: str, digest: str, key: str) -> None:
-        self._entries[command_id] = _Entry(digest)
-        if key:
-            self._ids[key] = command_id
+    def _remember(self, command_id: str, entry: _Entry) -> None:
+        self._entries[command_id] = entry
+        if entry.key:
+            self._ids[entry.key] = command_id
         if len(self._entries) > self._kept:
-            oldest = next(iter(self._entries))
-            del self._entries[oldest]
-            self._ids = {k: one for k, one in self._ids.items() if one != oldest}
+            self._forget(next(iter(self._entries)))
+
+    def _forget(self, command_id: str) -> None:
+        entry = self._entries.pop(command_id, None)
+        if entry is not None and entry.key:
+            self._ids.pop(entry.key, None)
 
 
 class RecordedLink:
@@ -224,9 +246,12 @@ class RecordedLink:
             scene_id=self._scene(scene_id), camera_id=camera_id, width=width, height=height, timeout_s=timeout_s
         )
 
-    def id_of(self, key: str, *, scene_ids: Sequence[str]) -> str | None:
-        """Return the id of the order that was given to one of the scenes under an Idempotency-Key."""
-        return next((i for one in scene_ids if (i := self._records[self._scene(one)].id_of(key)) is not None), None)
+    def id_of(self, key: str, fresh: str, *, scene_ids: Sequence[str]) -> str:
+        """Return the id of the order that was given under an Idempotency-Key; for a new key it is `fresh` from now."""
+        records = [self._records[self._scene(one)] for one in scene_ids]
+        for record in records:
+            fresh = record.id_of(key, fresh)
+        return fresh
 
     def _scene(self, scene_id: str | None) -> str:
         scene = scene_id or self._scene_id
@@ -244,6 +269,7 @@ class RecordedLink:
         known = self._records[scene].answer_to(command, scenes=scenes)
         if known is not None:
             return known
+        self._records[scene].claim(command, scenes=scenes, key=key)
         at = (scene, command.id)
         task = self._under_way.get(at)
         if task is None:
@@ -259,6 +285,11 @@ class RecordedLink:
             raise StoreUnavailable(
                 f"the answer to the command `{command.id}` waits for the disk; ask again with the same id"
             ) from None
+        except asyncio.CancelledError:
+            asker = asyncio.current_task()
+            if task.cancelled() and asker is not None and not asker.cancelling():
+                raise SceneUnavailable(f"the scene `{scene}` ends; nobody answers `{command.id}` any more") from None
+            raise
 
     def _landed(self, at: tuple[str, str], task: asyncio.Task[CommandResult]) -> None:
         self._under_way.pop(at, None)

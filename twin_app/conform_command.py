@@ -18,9 +18,13 @@ from bridge.conform.clients import ClientChecks
 from bridge.conform.report import Outcome, Report, Verdict
 from bridge.conform.servers import Target, check_server
 from bridge.conform.wire import Listener
+from twin.errors import InvalidInput
+from twin_app.scene_login import login
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from bridge.wires import ClientTls
 
 _COLOURS = {Outcome.HOLDS: "green", Outcome.BROKEN: "bold red", Outcome.UNTESTED: "yellow"}
 
@@ -46,25 +50,38 @@ def _finish(report: Report, *, as_json: bool) -> int:
     return 1 if report.broken else 0
 
 
-def check_a_server(*, url: str, token: str, watch: str, scene: str, ca: Path | None, as_json: bool) -> int:
+def check_a_server(
+    *, url: str, token: str, watch: str, scene: str, patient: bool, ca: Path | None, as_json: bool
+) -> int:
     """Check a server; returns the exit code.
 
     Raises:
-        Unavailable: Nobody listens there. InvalidInput: No such address.
+        Unavailable: Nobody listens there, or this client is not let in. InvalidInput: No such address, or the
+            certificates are none. StartError: A file cannot be read.
     """
-    authority = ca.read_bytes() if ca is not None else None
-    context = ssl.create_default_context(cadata=authority.decode() if authority else None)
+    login_token, certificates = login({**os.environ, **({} if ca is None else {"TWIN_CA": str(ca)})})
     target = Target(
         url=url,
-        token=token or os.environ.get("TWIN_TOKEN", ""),
+        token=token or login_token,
         watch_scene=watch,
         scene_id=scene,
-        tls=context,
-        grpc_tls=grpc.ssl_channel_credentials(authority),
+        patient=patient,
+        tls=_context(certificates),
+        grpc_tls=grpc.ssl_channel_credentials(certificates.ca, certificates.key, certificates.certificate),
     )
     report = _shows(as_json)
     asyncio.run(check_server(target, report))
     return _finish(report, as_json=as_json)
+
+
+def _context(certificates: ClientTls) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cadata=certificates.ca.decode() if certificates.ca else None)
+        if certificates.certificate is not None:  # the standard library reads it from files only
+            context.load_cert_chain(os.environ["TWIN_CLIENT_CERTIFICATE"], os.environ["TWIN_CLIENT_KEY"])
+    except (ssl.SSLError, ValueError) as exc:
+        raise InvalidInput(f"the certificates cannot be used ({exc}); give them as PEM") from exc
+    return context
 
 
 def check_a_client(*, listen: str, wait_s: float, as_json: bool) -> int:

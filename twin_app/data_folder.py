@@ -32,7 +32,7 @@ MAIN = "main"
 """The scene of a twin that was given no other."""
 
 SCENE_FILES = ("city.json", "scenario.npz", "journal.sqlite", "telemetry.duckdb", "detector.npz", "scene.log")
-SCENE_FOLDERS = ("scene", "follower")
+SCENE_FOLDERS = ("scene",)
 
 LOOK_S = 0.05
 
@@ -95,11 +95,6 @@ class SceneFolder:
     def state_path(self) -> Path:
         """Folder in which the headless scene keeps its checkpoints."""
         return self.path / "scene"
-
-    @property
-    def follower_path(self) -> Path:
-        """Folder in which the network that follows an engine keeps its checkpoints."""
-        return self.path / "follower"
 
     @property
     def journal_path(self) -> Path:

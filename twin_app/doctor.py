@@ -140,7 +140,7 @@ def _running(url: str | None, data_dir: Path | None) -> list[dict[str, str]]:
     if url is None and running(data_dir) is None:
         return [_finding("twin", "note", "none is running; start one with `twin up`")]
     try:
-        client = RestClient(find_url(url, data_dir))
+        client = RestClient(find_url(url, data_dir), data_dir)
         health = client.get("/v1/health")
     except TwinError as error:
         return [_finding("twin", "bad", str(error))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import shlex
 from typing import TYPE_CHECKING
 
 from twin.errors import StartError
@@ -42,7 +43,10 @@ def check_exposure(settings: Settings, door: Door, tls: TlsFiles | None) -> None
         missing.append("a token (`twin token add NAME --role student`)")
     if missing:
         where = ", ".join(f"{name}=`{host}`" for name, host in open_to_others.items())
-        raise StartError(f"{where} lets other machines in, which needs {' and '.join(missing)}; or leave it unset")
+        folder = "" if settings.data_dir is None else f" (both with --data-dir {shlex.quote(str(settings.data_dir))})"
+        raise StartError(
+            f"{where} lets other machines in, which needs {' and '.join(missing)}{folder}; or leave it unset"
+        )
 
 
 def allowed_names(settings: Settings, tls: TlsFiles | None) -> frozenset[str]:

@@ -93,7 +93,7 @@ class FaultBench:
         )
         result = await self._link.send(
             Command(
-                id=(self._record.id_of(named) if named else None) or uuid7(),
+                id=self._record.id_of(named, uuid7()) if named else uuid7(),
                 body=body,
                 issued_by=issued_by,
                 deadline_unix_ns=time.time_ns() + int(self._timeout_s * 1e9),

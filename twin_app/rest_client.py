@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import ssl
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from twin.errors import TwinError
+from twin.errors import InvalidInput, TwinError
 from twin_app.data_folder import default_path, running
 
 if TYPE_CHECKING:
@@ -37,6 +38,13 @@ class Refused(TwinError):
         self.body = body
 
 
+class NotLetIn(Refused):
+    """The twin does not know who this is."""
+
+    def __init__(self, what_to_do: str, body: dict[str, Any]) -> None:
+        super().__init__(HTTPStatus.UNAUTHORIZED, {**body, "detail": what_to_do})
+
+
 def find_url(url: str | None, data_dir: Path | None) -> str:
     """Return where the twin answers: `--url`, `TWIN_URL`, then the data folder's `run.json`.
 
@@ -52,14 +60,34 @@ def find_url(url: str | None, data_dir: Path | None) -> str:
 
 
 def _trust(data_dir: Path | None) -> ssl.SSLContext:
-    """Trust what the system trusts, and the authority of `TWIN_CA` or of `twin certs dev` in the data folder."""
+    """Trust what the system trusts, and the authority of `TWIN_CA`; show the certificate of `TWIN_CLIENT_CERTIFICATE`.
+
+    Where they are not set, what `twin certs dev` made in the data folder counts.
+
+    Raises:
+        InvalidInput: A file cannot be read or is no certificate.
+    """
+    folder = (data_dir or default_path()) / "certs"
+    ca = os.environ.get("TWIN_CA") or _made(folder / "ca.pem")
+    certificate, key = os.environ.get("TWIN_CLIENT_CERTIFICATE"), os.environ.get("TWIN_CLIENT_KEY")
+    if not certificate:
+        certificate, key = _made(folder / "client.pem"), _made(folder / "client.key")
     context = ssl.create_default_context()
-    ca = os.environ.get("TWIN_CA") or str((data_dir or default_path()) / "certs" / "ca.pem")
-    if os.path.exists(ca):  # noqa: PTH110 - TWIN_CA is text
-        context.load_verify_locations(ca)
-    if certificate := os.environ.get("TWIN_CLIENT_CERTIFICATE"):
-        context.load_cert_chain(certificate, os.environ.get("TWIN_CLIENT_KEY"))
+    try:
+        if ca:
+            context.load_verify_locations(ca)
+        if certificate:
+            context.load_cert_chain(certificate, key or None)
+    except OSError as exc:  # ssl.SSLError is one
+        files = ", ".join(f"`{file}`" for file in (ca, certificate, key) if file)
+        raise InvalidInput(
+            f"the certificates {files} cannot be used ({exc}); see TWIN_CA and TWIN_CLIENT_CERTIFICATE"
+        ) from exc
     return context
+
+
+def _made(path: Path) -> str | None:
+    return str(path) if path.exists() else None
 
 
 class RestClient:
@@ -78,7 +106,7 @@ class RestClient:
             params={} if scene is None else {"scene": scene},
             timeout=TIMEOUT_S,
             trust_env=False,
-            verify=_trust(data_dir),
+            verify=_trust(data_dir) if url.startswith("https") else True,
         )
         self.url = url
 
@@ -108,6 +136,11 @@ class RestClient:
         try:
             response = self._http.request(method, path, **rest)
         except httpx.HTTPError as exc:
+            if "CERTIFICATE_VERIFY_FAILED" in str(exc):
+                raise NoTwin(
+                    f"the certificate of the twin at `{self.url}` is not trusted ({exc}); set TWIN_CA to the ca.pem"
+                    " that `twin certs dev` made there"
+                ) from exc
             raise NoTwin(f"the twin at `{self.url}` does not answer ({exc}); start one with `twin up`") from exc
         if not response.content and response.is_success:
             return None
@@ -115,6 +148,13 @@ class RestClient:
             body = response.json()
         except ValueError as exc:
             raise NoTwin(f"what answers at `{self.url}` is no twin (HTTP {response.status_code})") from exc
+        if response.status_code == HTTPStatus.UNAUTHORIZED:
+            raise NotLetIn(
+                f"the twin at `{self.url}` does not know the token in TWIN_TOKEN; it reads new tokens when it starts"
+                if os.environ.get("TWIN_TOKEN")
+                else f"the twin at `{self.url}` needs a token; set TWIN_TOKEN to one that `twin token add` printed",
+                body,
+            )
         if response.is_error:
             raise Refused(response.status_code, body)
         return body

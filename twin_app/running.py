@@ -256,10 +256,9 @@ class Twin:
             StoreUnavailable: The journal takes nothing; nothing was sent.
         """
         named = "" if key is None else f"{issued_by}\n{key}"
-        known = self.link.id_of(named, scene_ids=scene_ids) if named else None
         timeout_s = self.settings.grpc.command_timeout_s
         command = Command(
-            id=known or uuid7(),
+            id=self.link.id_of(named, uuid7(), scene_ids=scene_ids) if named else uuid7(),
             body=body,
             issued_by=issued_by,
             deadline_unix_ns=time.time_ns() + int(timeout_s * 1e9),
@@ -268,7 +267,7 @@ class Twin:
         answers = await self.link.send_to_all(command, scene_ids=scene_ids, timeout_s=timeout_s, key=named)
         if isinstance(body, SimulationControl) and body.operation == "speed" and not dry_run:
             for scene_id, answer in answers.items():
-                if answer.stage is CommandStage.APPLIED:
+                if answer.stage is CommandStage.APPLIED and scene_id in self.worlds:
                     self.worlds[scene_id].scenes.speed = body.speed  # also when it connects anew
         return command.id, answers
 

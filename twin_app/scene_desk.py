@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -39,6 +40,8 @@ FOLLOWER_STAYS_S = 30.0
 """An engine that comes back within this time finds its follower still there."""
 
 _log = structlog.get_logger("twin_app.scene_desk")
+_OWN_WORDS = frozenset({"event", "event_name", "scene_id", "sim_time_s", "self"})
+"""Words of a piece of news that a scene's own facts must not replace."""
 
 
 class Figures(Protocol):
@@ -191,6 +194,8 @@ class SceneDesk:
         self._inventory.scene_left(info)
         if not self._inventory.live:
             self.ready.clear()
+        if not self._inventory.sessions and not self._past_told:
+            self._begin_s = None  # nobody is left to whom it was told
         self._say("disconnected", info.scene_id, reason=reason, provides=sorted(info.provides))
         if "MOTION" in info.provides and not any("MOTION" in one.provides for one in self._inventory.sessions):
             self._motion_left_at = time.monotonic()
@@ -242,7 +247,7 @@ class SceneDesk:
         """Pass gauges on; in a shared scene now is the time of the last figure, not of the last position."""
         if self._inventory.live and (batch.kpis or not batch.source):
             self._inventory.note_time(batch.sim_time_s)
-        self._figures.telemetry(batch)
+        self._figures.telemetry(_within_provision(batch))
 
     async def pm(self, report: PmReport, done: Callable[[], None]) -> None:
         """Pass a report on; during the past it moves the progress."""
@@ -257,8 +262,9 @@ class SceneDesk:
         self._drift.seen(scene_id, attributes, sim_time_s)
 
     def scene_event(self, scene_id: str, name: str, facts: Mapping[str, Any], sim_time_s: float) -> None:
-        """Pass other news on."""
-        self._say(name, scene_id, sim_time_s=sim_time_s, **facts)
+        """Pass other news on; a fact that goes by one of our own words is told under another."""
+        told = {f"told_{word}" if word in _OWN_WORDS else word: fact for word, fact in facts.items()}
+        self._say(name, scene_id, sim_time_s=sim_time_s, **told)
 
     def scene_voice(self, utterance: Utterance) -> None:
         """Tell people that somebody spoke; what was said is nobody's business but the listener's."""
@@ -300,3 +306,15 @@ class SceneDesk:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+def _within_provision(batch: TelemetryBatch) -> TelemetryBatch:
+    """Return what the program that measured holds: in a shared scene the other part of the batch is the other one's."""
+    if not batch.source:
+        return batch
+    provides = batch.source.split("+")
+    if "KPI" not in provides and batch.kpis:
+        batch = replace(batch, kpis=(), values=batch.values[:, :0])
+    if "MOTION" not in provides and batch.position_m is not None:
+        batch = replace(batch, position_m=None)
+    return batch

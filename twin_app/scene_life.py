@@ -7,7 +7,6 @@ The event loop only talks; one worker thread owns the world. What time does in a
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 import os
 import time
@@ -22,8 +21,8 @@ from bridge.client import SceneClient
 from bridge.dispatch import SceneState
 from bridge.ledger import FileLedger
 from bridge.stream import first_of
-from twin.commands import CommandStage
-from twin.errors import Conflict, CorruptStore, FolderMismatch, InvalidInput, NotFound, StoreUnavailable, TwinError
+from twin.commands import CommandResult, CommandStage
+from twin.errors import Conflict, CorruptStore, FolderMismatch, InvalidInput, NotFound, StoreUnavailable
 from twin.network_state import FORMAT
 from twin.past import generate_past
 from twin_app.scene_checkpoint import Checkpoint, read_checkpoint, write_checkpoint
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from twin.commands import Command, CommandResult
+    from twin.commands import Command
     from twin.ports import SceneStart
     from twin.scenario import Scenario
     from twin.telemetry import PmReport
@@ -44,9 +43,6 @@ CHECKPOINT_INTERVAL_S = 10.0
 LEDGER_NAME = "orders.ledger"
 PAST_BATCH = 8
 """Reports of the past that the worker makes before others may use it."""
-
-ENTER_WAIT_S = 10.0
-"""How long an order waits for a world that is just being brought back."""
 
 LONGEST_SILENT_S = 60.0
 """A checkpoint this much older than the twin's memory is stepped forward; an older one has its clock set."""
@@ -216,13 +212,8 @@ class SceneLife(ABC):
         except NotFound as error:
             _log.error("orders_not_replayed", reason=str(error))
             return world
-        for entry in entries:
-            if entry.result.stage is not CommandStage.APPLIED or entry.command.id in world.obeyed:
-                continue
-            try:
-                world.obey(entry.command)
-            except TwinError as error:
-                _log.error("order_not_replayed", command_id=entry.command.id, reason=str(error))
+        for reason in world.replay((entry.command, entry.result) for entry in entries):
+            _log.error("order_not_replayed", reason=reason)
         if entries:
             _log.info("orders_replayed", count=len(entries), after=ordinal)
         return world
@@ -297,7 +288,15 @@ class SceneLife(ABC):
         return ordinal
 
     async def _obey(self, command: Command) -> CommandResult:
-        return await self._in_worker((await self._world_soon()).obey, command)
+        world = await self._world_soon()
+        if command.deadline_unix_ns and time.time_ns() > command.deadline_unix_ns:
+            return CommandResult(
+                command_id=command.id,
+                stage=CommandStage.EXPIRED,
+                reason="the deadline passed while the scene brought its world back",
+                sim_time_s=world.sim_time_s,
+            )
+        return await self._in_worker(world.obey, command)
 
     async def _state(self) -> SceneState:
         world = await self._world_soon()
@@ -316,9 +315,8 @@ class SceneLife(ABC):
         Raises:
             Conflict: It takes minutes, because the past is told first.
         """
-        if self._built is None and not self._telling_past:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._entered.wait(), ENTER_WAIT_S)
+        if not self._telling_past:
+            await self._entered.wait()  # ends: a world that cannot be brought back ends the process
         return self._need_world()
 
     def _need_world(self) -> SceneWorld:

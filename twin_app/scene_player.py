@@ -111,7 +111,7 @@ class ScenePlayer:
                 *("--server", self._server),
                 *("--follow" if follows else "--scene-id", self._scene_id),
                 *("--seed", str(self._seed)),
-                *("--state-dir", str(self._folder.follower_path if follows else self._folder.state_path)),
+                *("--state-dir", str(self._folder.state_path)),  # one world, whoever moves it: faults and orders go on
                 "--parent-pipe",
             ),
             log_path=self._folder.log_path,

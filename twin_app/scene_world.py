@@ -22,7 +22,7 @@ from twin.commands import (
     SimulationControl,
     Spawn,
 )
-from twin.errors import InvalidInput, OutOfRange
+from twin.errors import InvalidInput, OutOfRange, TwinError
 from twin.faults import fault
 from twin.network import Network
 from twin_app.scene_checkpoint import Checkpoint
@@ -265,6 +265,24 @@ class SceneWorld:
             if len(self.obeyed) > KEPT_ORDERS:
                 self.obeyed.popitem(last=False)
         return result
+
+    def replay(self, orders: Iterable[tuple[Command, CommandResult]]) -> tuple[str, ...]:
+        """Do again what was acknowledged after this state was kept, in the same order (rule C6).
+
+        Orders that changed nothing, and those whose effect is in the state already, are passed over.
+
+        Returns:
+            Why some could not be done again, empty when all were.
+        """
+        failed: list[str] = []
+        for command, result in orders:
+            if result.stage is not CommandStage.APPLIED or command.id in self.obeyed:
+                continue
+            try:
+                self.obey(command)
+            except TwinError as error:
+                failed.append(f"command `{command.id}`: {error}")
+        return tuple(failed)
 
     def _checked(self, action: SetAttribute) -> SetAttribute:
         self.network.read(action.entity_id, action.attribute)

@@ -7,11 +7,11 @@ how to set `digitalTilt`; what it does not provide stays untested.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from bridge.conform.report import Broken, NotTestable, Report, demand
+from bridge.conform.report import Broken, Check, NotTestable, Report, demand
 from bridge.conform.wire import request_of
 from bridge.v1 import bridge_pb2, command_pb2, media_pb2, session_pb2, topology_pb2
 from twin.ids import uuid7
@@ -54,7 +54,11 @@ def _world() -> topology_pb2.TopologySnapshot:
 
 
 class Host:
-    """One stream of a client, with the manners of a server."""
+    """One stream of a client, with the manners of a server.
+
+    Attributes:
+        seen: How often each body came.
+    """
 
     def __init__(self, wire: Wire) -> None:
         self.wire = wire
@@ -62,11 +66,15 @@ class Host:
         self.sent = 0
         self.acknowledged = 0
         self.arrived = 0
-        self.telemetry = 0
-        self.heartbeats = 0
+        self.seen: Counter[str] = Counter()
         self.heartbeat_replies: dict[int, tuple[session_pb2.HeartbeatReply, float]] = {}
 
-    async def next(self, limit_s: float = PATIENCE_S) -> bridge_pb2.ConnectRequest | None:
+    @property
+    def telemetry(self) -> int:
+        """Telemetry messages so far."""
+        return self.seen["telemetry"]
+
+    async def next(self, limit_s: float) -> bridge_pb2.ConnectRequest | None:
         """Return the next message, None at the end; keeps numbers and answers heartbeats."""
         async with asyncio.timeout(limit_s):
             request = request_of(await self.wire.receive())
@@ -78,11 +86,9 @@ class Host:
             await self.say()
         demand(request.ack <= self.sent, f"L4: acknowledges `{request.ack}`, only `{self.sent}` were sent")
         self.acknowledged = max(self.acknowledged, request.ack)
+        self.seen[request.WhichOneof("body") or ""] += 1
         match request.WhichOneof("body"):
-            case "telemetry":
-                self.telemetry += 1
             case "heartbeat":
-                self.heartbeats += 1
                 await self.say(
                     heartbeat_reply=session_pb2.HeartbeatReply(
                         number=request.heartbeat.number,
@@ -126,39 +132,43 @@ class ClientChecks:
     Args:
         listener: Where the client connects.
         wait_s: How long to wait for it.
+        patience_s: How long it may take to answer a command; other waits are shares of it.
     """
 
-    def __init__(self, listener: Listener, *, wait_s: float = 60.0) -> None:
+    def __init__(self, listener: Listener, *, wait_s: float = 60.0, patience_s: float = PATIENCE_S) -> None:
         self._listener = listener
         self._wait_s = wait_s
+        self._patience_s = patience_s
         self._host: Host | None = None
         self._token = ""
         self._session = uuid7()
 
     async def run(self, report: Report) -> None:
         """Run every check against the client that connects."""
-        steps: list[tuple[str, str, Callable[[], Any], float]] = [
-            ("B1", "Hello comes first and says who this is", self.hello, self._wait_s),
-            ("L2", "the snapshot is acknowledged", self.acknowledges, 15),
-            ("H1", "heartbeats are answered at once and sent", self.heartbeats, 15),
-            ("F1", "telemetry keeps to its credit", self.credit, 20),
-            ("F3", "telemetry speaks of the inventory", self.indices, 15),
-            ("D1", "the configuration is told", self.observed, 20),
-            ("C1", "a command is received, then applied, with the value read back", self.applied, 15),
-            ("C2", "the same command again gets the same answer", self.repeated, 15),
-            ("C3", "a command that is too late is EXPIRED", self.expired, 15),
-            ("C3", "a command for another revision is REJECTED", self.stale, 15),
-            ("C4", "a dry run changes nothing", self.dry_run, 15),
-            ("C7", "an order that it does not know is REJECTED", self.unknown_order, 15),
-            ("O4", "an order of an older holding is REJECTED", self.fenced, 15),
-            ("B5", "an unknown body is ignored", self.unknown_body, 15),
-            ("M1", "a picture comes, or the reason why not", self.picture, 30),
-            ("R1", "a broken stream is resumed with the secret", self.comes_back, 30),
-            ("R2", "resumed: numbers go on, a kept answer is known", self.goes_on, 30),
-            ("R3", "not resumed: numbers begin anew", self.begins_anew, 30),
+        steps: list[tuple[str, str, Callable[[], Any]]] = [
+            ("L2", "the snapshot is acknowledged", self.acknowledges),
+            ("H1", "heartbeats are answered at once and sent", self.heartbeats),
+            ("F1", "telemetry keeps to its credit", self.credit),
+            ("F3", "telemetry speaks of the inventory", self.indices),
+            ("D1", "the configuration is told", self.observed),
+            ("C1", "a command is received, then applied, with the value read back", self.applied),
+            ("C2", "the same command again gets the same answer", self.repeated),
+            ("C3", "a command that is too late is EXPIRED", self.expired),
+            ("C3", "a command for another revision is REJECTED", self.stale),
+            ("C4", "a dry run changes nothing", self.dry_run),
+            ("C7", "an order that it does not know is REJECTED", self.unknown_order),
+            ("O4", "an order of an older holding is REJECTED", self.fenced),
+            ("B5", "an unknown body is ignored", self.unknown_body),
+            ("M1", "a picture comes, or the reason why not", self.picture),
+            ("R1", "a broken stream is resumed with the secret", self.comes_back),
+            ("R2", "resumed: numbers go on, a kept answer is known", self.goes_on),
+            ("R3", "not resumed: numbers begin anew", self.begins_anew),
         ]
-        for rule, what, work, limit_s in steps:
-            await report.check(rule, what, work, limit_s=limit_s)
+        await report.check(
+            Check(rule="B1", what="Hello comes first and says who this is", work=self.hello, limit_s=self._wait_s)
+        )
+        for rule, what, work in steps:
+            await report.check(Check(rule=rule, what=what, work=work, limit_s=3 * self._patience_s))
         if self._host is not None:
             await self._host.wire.cut()
 
@@ -202,7 +212,7 @@ class ClientChecks:
 
     async def _arrive(self) -> Host:
         host = Host(await self._listener.next())
-        request = await host.next()
+        request = await host.next(self._patience_s)
         demand(request is not None and request.HasField("hello"), "the first message is not Hello")
         if request is not None:
             host.hello.CopyFrom(request.hello)
@@ -223,7 +233,8 @@ class ClientChecks:
         """L2."""
         host = self._now
         demand(
-            host.acknowledged >= host.sent or await host.watch(5, lambda _: host.acknowledged >= host.sent),
+            host.acknowledged >= host.sent
+            or await host.watch(0.5 * self._patience_s, lambda _: host.acknowledged >= host.sent),
             f"acknowledged {host.acknowledged} of {host.sent}",
         )
         return f"{host.acknowledged} of {host.sent}"
@@ -233,12 +244,13 @@ class ClientChecks:
         host = self._now
         begun_s, sent_ns = time.monotonic(), time.time_ns()
         await host.say(heartbeat=session_pb2.Heartbeat(number=77, sent_unix_ns=sent_ns))
-        demand(await host.watch(3, lambda _: 77 in host.heartbeat_replies), "not answered within 3 s")
+        demand(await host.watch(0.3 * self._patience_s, lambda _: 77 in host.heartbeat_replies), "not answered in time")
         reply, at_s = host.heartbeat_replies[77]
         demand(reply.sent_unix_ns == sent_ns, "answers with another clock than was sent")
         demand(reply.received_unix_ns > 0, "answers without its own clock")
         demand(
-            host.heartbeats or await host.watch(3 * HEARTBEAT_S, lambda _: host.heartbeats > 0), "sends no heartbeat"
+            host.seen["heartbeat"] or await host.watch(3 * HEARTBEAT_S, lambda _: host.seen["heartbeat"] > 0),
+            "sends no heartbeat",
         )
         return f"answered in {1000 * (at_s - begun_s):.0f} ms"
 
@@ -250,13 +262,16 @@ class ClientChecks:
         """F1."""
         self._needs(session_pb2.PROVISION_MOTION)
         host = self._now
-        await host.watch(2.0)
+        await host.watch(1.5)
         demand(host.telemetry <= CREDITS, f"{host.telemetry} messages for {CREDITS} credits")
-        demand(host.telemetry > 0, "no telemetry within 2 s")
+        demand(host.telemetry > 0, "no telemetry within 1.5 s")
         used = host.telemetry
         await host.say(credit=session_pb2.Credit(channel=session_pb2.CHANNEL_TELEMETRY, messages=2))
-        demand(await host.watch(3, lambda _: host.telemetry > used), "no telemetry after new credit")
-        await host.watch(1.0)
+        demand(
+            await host.watch(0.3 * self._patience_s, lambda _: host.telemetry > used),
+            "no telemetry after new credit",
+        )
+        await host.watch(0.7)
         demand(host.telemetry <= CREDITS + 2, f"{host.telemetry} messages for {CREDITS + 2} credits")
         return f"{host.telemetry} messages for {CREDITS + 2} credits"
 
@@ -272,7 +287,7 @@ class ClientChecks:
                 found.append(request)
             return bool(found)
 
-        demand(await host.watch(3, is_telemetry), "no telemetry")
+        demand(await host.watch(0.3 * self._patience_s, is_telemetry), "no telemetry")
         figures = found[0].telemetry
         n, k = len(figures.entity_index), len(figures.kpis)
         demand(figures.revision in {0, REVISION}, f"revision {figures.revision}, the inventory is {REVISION}")
@@ -285,10 +300,11 @@ class ClientChecks:
         """D1; whatever came before counts, too."""
         self._needs(session_pb2.PROVISION_KPI)
         host = self._now
-        with contextlib.suppress(TimeoutError):
-            if await host.watch(3, lambda request: request.HasField("observed_configuration")) or host.arrived:
-                return f"{host.arrived} lossless messages so far"
-        raise Broken("ObservedConfiguration never came")
+        told = host.seen["observed_configuration"] or await host.watch(
+            0.3 * self._patience_s, lambda request: request.HasField("observed_configuration")
+        )
+        demand(told, "ObservedConfiguration never came")
+        return f"{host.arrived} lossless messages so far"
 
     def _order(self, *, empty: bool = False, **fields: Any) -> command_pb2.Command:
         command = command_pb2.Command(
@@ -314,7 +330,7 @@ class ClientChecks:
             return False
 
         await host.say_lossless(command=command)
-        demand(await host.watch(PATIENCE_S, final), f"no final answer to `{command.WhichOneof('body')}`")
+        demand(await host.watch(self._patience_s, final), f"no final answer to `{command.WhichOneof('body')}`")
         return acks
 
     async def _final(self, command: command_pb2.Command, stage: str) -> command_pb2.CommandAck:
@@ -373,7 +389,10 @@ class ClientChecks:
         host = self._now
         await host.wire.send(b"\xba\x3e\x00")
         await host.say(heartbeat=session_pb2.Heartbeat(number=78, sent_unix_ns=time.time_ns()))
-        demand(await host.watch(3, lambda _: 78 in host.heartbeat_replies), "silent after an unknown body")
+        demand(
+            await host.watch(0.3 * self._patience_s, lambda _: 78 in host.heartbeat_replies),
+            "silent after an unknown body",
+        )
         return "the stream goes on"
 
     async def picture(self) -> str:
@@ -390,7 +409,7 @@ class ClientChecks:
                 return request.camera_frame.last
             return False
 
-        demand(await host.watch(20, last), "no picture within 20 s")
+        demand(await host.watch(2 * self._patience_s, last), "no picture in time")
         if parts[0].reason:
             return f"none: {parts[0].reason}"
         offset = 0
@@ -438,7 +457,7 @@ class ClientChecks:
         self._host = host
         await self._greet(host, resumed=False)
         demand(
-            await host.watch(5, lambda _: host.acknowledged >= host.sent),
+            await host.watch(0.5 * self._patience_s, lambda _: host.acknowledged >= host.sent),
             f"acknowledged {host.acknowledged} of {host.sent} after a new snapshot",
         )
         ack = (await self._answers(self._command))[-1]

@@ -54,7 +54,7 @@ class _Mailbox:
                 await self._queue.put(raw)
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.UNAVAILABLE and "connect" in (error.details() or "").lower():
-                await self._queue.put(Unavailable(f"nobody listens: {error.details()}"))
+                await self._queue.put(Unavailable(f"no bridge answers ({error.details()}); with TLS write grpcs://"))
         except grpc.aio.BaseError:
             pass  # the stream is over, which is said below
         finally:
@@ -151,7 +151,7 @@ async def open_wire(url: str, *, tls: ssl.SSLContext | None, grpc_tls: grpc.Chan
                     )
                 )
             except (OSError, websockets.exceptions.WebSocketException) as exc:
-                raise Unavailable(f"nobody speaks WebSocket at `{url}`: {exc}") from exc
+                raise Unavailable(f"no bridge answers at `{url}` ({exc}); with TLS write wss://") from exc
         case _:
             raise InvalidInput(f"`{url}` is no address of a bridge; use grpc://host:port or ws://host:port/bridge")
 

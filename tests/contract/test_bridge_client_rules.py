@@ -25,9 +25,10 @@ from bridge.v1 import bridge_pb2, command_pb2, media_pb2, session_pb2, topology_
 from bridge.wires import ClientTls, parse_address
 from tests.bridge_peer import start
 from twin.commands import Command, CommandResult, CommandStage
-from twin.errors import Conflict, InvalidInput, ProtocolError, SceneUnavailable, TooLarge
+from twin.errors import Conflict, DeadlineExceeded, InvalidInput, ProtocolError, SceneUnavailable, TooLarge
 from twin.ids import uuid7
 from twin.media import CameraImage
+from twin.ports import OfferedEntity
 from twin.telemetry import PmReport
 from twin_app.certs import make_dev_certificates
 
@@ -256,6 +257,72 @@ async def test_a_client_that_said_goodbye_does_not_resume() -> None:
             assert not talks[1].hello.HasField("resume")
 
 
+async def test_an_offer_whose_answer_was_lost_with_its_session_is_made_again() -> None:
+    async def first(talk: Talk) -> None:
+        await talk.welcome()
+        offered = await talk.hear("contribute")
+        await talk.say(ack=offered.seq)
+
+    async def second(talk: Talk) -> None:
+        await talk.welcome()
+        offered = (await talk.hear("contribute")).contribute.entities[0].local_id
+        identity = topology_pb2.ContributedIdentity(local_id=offered, entity_id=f"main-{offered}", index=7)
+        await talk.say(seq=3, contribute_reply=topology_pb2.ContributeReply(entities=[identity]))
+        await talk.stay()
+
+    kiosk = OfferedEntity(local_id="kiosk", kind="place", name="", position_m=(1.0, 2.0, 0.0))
+    async with scripted(first, second) as (url, _), scene(url) as client:
+        (verdict,) = await client.contribute([kiosk], timeout_s=5)
+
+    assert (verdict.entity_id, verdict.index) == ("main-kiosk", 7)
+
+
+async def test_an_offer_that_nobody_waits_for_any_more_keeps_its_place() -> None:
+    async def answer(talk: Talk) -> None:
+        await talk.welcome()
+        await talk.hear("contribute")
+        await talk.hear("contribute")
+        for seq, local_id in ((3, "late"), (4, "next")):
+            identity = topology_pb2.ContributedIdentity(local_id=local_id, entity_id=f"main-{local_id}")
+            await talk.say(seq=seq, contribute_reply=topology_pb2.ContributeReply(entities=[identity]))
+        await talk.stay()
+
+    late, following = (
+        OfferedEntity(local_id=name, kind="place", name="", position_m=(0.0, 0.0, 0.0)) for name in ("late", "next")
+    )
+    async with scripted(answer) as (url, _), scene(url) as client:
+        with pytest.raises(DeadlineExceeded, match="offer again"):
+            await client.contribute([late], timeout_s=0.1)
+        (verdict,) = await client.contribute([following], timeout_s=3)
+
+    assert verdict.local_id == "next"
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+async def test_wishes_credits_and_presence_are_said_again_on_every_stream(resumed: bool) -> None:
+    async def listen(talk: Talk) -> None:
+        asked = await talk.hear("subscribe")
+        assert list(asked.subscribe.channels) == [session_pb2.CHANNEL_TELEMETRY]
+        granted = (await talk.hear("credit")).credit
+        assert granted.messages > 0
+        await talk.hear("presence")
+
+    async def first(talk: Talk) -> None:
+        await talk.welcome()
+        await listen(talk)
+
+    async def second(talk: Talk) -> None:
+        await talk.welcome(resumed=resumed)
+        await listen(talk)
+        await talk.stay()
+
+    async with scripted(first, second) as (url, talks), scene(url) as client:
+        client.subscribe(on_telemetry=lambda _: None)
+        client.show("Ana")
+        await until(lambda: client.connections == 2)
+        await until(lambda: any(message.HasField("presence") for message in talks[1].heard))
+
+
 # --- refusals ----------------------------------------------------------------------------------------------------
 
 
@@ -275,6 +342,19 @@ async def test_a_refusal_that_says_when_is_waited_out() -> None:
         pass
 
     assert 0.6 <= came_s[1] - came_s[0] < 1.2
+
+
+async def test_whoever_stops_waiting_while_entering_leaves_nothing_behind() -> None:
+    async def busy(talk: Talk) -> None:
+        await talk.refuse(session_pb2.REFUSAL_CODE_CONFLICT, "held by another", retry_after_s=0.2)
+
+    async with scripted(*[busy] * 50) as (url, talks):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3), scene(url):
+                pass
+        came = len(talks)
+        await asyncio.sleep(0.6)
+        assert len(talks) == came
 
 
 async def test_a_refusal_that_says_never_ends_it() -> None:

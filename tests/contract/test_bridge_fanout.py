@@ -73,6 +73,7 @@ class Client:
         self.raw: list[bytes] = []
         self.reports: list[PmReport] = []
         self.flow: dict[int, session_pb2.FlowReport] = {}
+        self.flows = 0
         self.replies: list[session_pb2.SubscribeReply] = []
         self.regrants = True
         self.pause_s = 0.0
@@ -138,6 +139,7 @@ class Client:
                 case "flow_report":
                     report = session_pb2.FlowReport.FromString(response.flow_report.SerializeToString())
                     self.flow[report.channel] = report
+                    self.flows += 1
                 case "subscribe_reply":
                     self.replies.append(
                         session_pb2.SubscribeReply.FromString(response.subscribe_reply.SerializeToString())
@@ -280,18 +282,24 @@ async def test_a_scene_may_send_integers_and_an_observer_get_floats() -> None:
 
 
 async def test_equal_wishes_share_one_buffer() -> None:
-    async with serving() as (server, url), scene(url) as sender:
-        async with Client(url) as a, Client(url) as b, Client(url) as c, Client(url) as d:
-            for one in (a, b, c):
-                await one.subscribe(kpis=("DRB.UEThpDl",))
-            await d.subscribe(encoding=figures_pb2.ENCODING_QUANTISED_INT16)
-            before = server.fanout.encoded
-            for seq in range(1, 6):
-                await sender.tell(batch(seq))
-                for one in (a, b, c, d):
-                    await one.until(lambda one=one, seq=seq: seqs(one)[-1:] == [seq])
+    async with (
+        serving() as (server, url),
+        scene(url) as sender,
+        Client(url) as a,
+        Client(url) as b,
+        Client(url) as c,
+        Client(url) as d,
+    ):
+        for one in (a, b, c):
+            await one.subscribe(kpis=("DRB.UEThpDl",))
+        await d.subscribe(encoding=figures_pb2.ENCODING_QUANTISED_INT16)
+        before = server.fanout.encoded
+        for seq in range(1, 6):
+            await sender.tell(batch(seq))
+            for one in (a, b, c, d):
+                await one.until(lambda one=one, seq=seq: seqs(one)[-1:] == [seq])
 
-            assert server.fanout.encoded - before == 10
+        assert server.fanout.encoded - before == 10
 
 
 async def test_an_area_follows_whoever_moved_also_in_figures_of_another_sender() -> None:
@@ -433,6 +441,26 @@ async def test_a_slow_observer_gets_the_whole_picture_after_what_it_missed() -> 
         assert observer.batches[1][0].values[:, 0].tolist() == [1.0, 2.0, 3.0, 4.0]
         await observer.until(lambda: TELEMETRY in observer.flow and observer.flow[TELEMETRY].dropped == 2)
         assert observer.flow[TELEMETRY].age_ms > 0
+
+
+async def test_losses_and_age_are_told_once_a_second_and_not_when_nothing_changed() -> None:
+    async with serving() as (_, url), scene(url) as sender, Client(url) as observer:
+        await observer.subscribe(credits_first=PLENTY)
+        begin = time.monotonic()
+        seq = 0
+        while time.monotonic() < begin + 2.5:
+            seq += 1
+            await sender.tell(batch(seq))
+            await asyncio.sleep(0.02)
+        await observer.until(lambda: observer.flows)
+        told = observer.flows
+        assert told <= 1 + time.monotonic() - begin
+        await asyncio.sleep(1.2)
+        told = observer.flows
+        await asyncio.sleep(1.2)
+
+        assert observer.flows == told
+        assert (observer.flow[TELEMETRY].dropped, observer.flow[TELEMETRY].age_ms > 0) == (0, True)
 
 
 async def test_two_kinds_of_figures_do_not_push_each_other_out() -> None:

@@ -174,6 +174,28 @@ async def test_a_refusal_of_who_shows_the_scene_is_told_beside_the_answer() -> N
         assert (result.stage, "no such mast" in result.reason) == (CommandStage.APPLIED, True)
 
 
+async def test_who_shows_the_scene_and_is_away_holds_nothing_up_and_is_told_later() -> None:
+    async with bench() as here, here.connect("grpc") as brain:
+        await brain.hello(provides=[KPI])
+        async with here.connect("grpc") as eyes:
+            welcome = await eyes.hello(provides=[MOTION])
+            last = await eyes.greeted()
+            await eyes.cut()
+            await here.sink.until(lambda: bool(here.sink.gone))
+        begin_s = time.monotonic()
+        waiting = sending(here, order(TURN))
+        await obey(brain)
+        result = await waiting
+        assert (result.stage, "did not say" in result.reason) == (CommandStage.APPLIED, True)
+        assert time.monotonic() - begin_s < 1.0
+        resume = session_pb2.ResumePoint(
+            session_id=welcome.session_id, resume_token=welcome.resume_token, last_seq=last
+        )
+        async with here.connect("grpc") as eyes:
+            await eyes.hello(provides=[MOTION], resume=resume)
+            assert (await eyes.hear("command")).command.id == result.command_id
+
+
 async def test_what_the_network_rejects_is_not_shown() -> None:
     async with bench() as here, here.connect("grpc") as eyes, here.connect("grpc") as brain:
         await eyes.hello(provides=[MOTION])

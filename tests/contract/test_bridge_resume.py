@@ -1,4 +1,4 @@
-"""Coming back after a break: nothing is lost, nothing is dealt with twice, and when not everything is there it says so."""
+"""Coming back after a break: nothing is lost, nothing is dealt with twice, and who must begin anew is told so."""
 
 import asyncio
 from dataclasses import replace
@@ -44,7 +44,7 @@ async def lost(here: Bench, peer: Peer) -> None:
     await here.sink.until(lambda: len(here.sink.gone) > before)
 
 
-async def commanded(here: Bench, peer: Peer) -> command_pb2.Command:
+async def commanded(peer: Peer) -> command_pb2.Command:
     return (await peer.hear("command")).command
 
 
@@ -125,6 +125,23 @@ async def test_what_arrived_but_was_not_taken_yet_survives_the_break() -> None:
             assert (sorted(key[3] for key in sink.reports), sink.repetitions) == ([1.0, 2.0, 3.0], 0)
 
 
+async def test_a_twin_that_does_not_keep_up_lets_the_client_wait_and_not_die() -> None:
+    sink = Slow()
+    async with bench(sink, inbox_limit_bytes=100, heartbeat_interval_s=0.05) as here, here.connect("grpc") as scene:
+        await scene.hello()
+        await scene.greeted()
+        for second_s in range(1, 21):
+            await scene.say_lossless(**report(second_s))
+        await asyncio.sleep(0.3)
+        assert 0 < here.server.health().scenes[0].inbox_depth < 20
+        sink.may.set()
+        while len(sink.reports) < 20:
+            await scene.say(heartbeat=session_pb2.Heartbeat(number=1))
+            await asyncio.sleep(0.02)
+
+        assert [s.suspended for s in here.server.health().sessions] == [False]
+
+
 async def test_a_gap_after_a_resume_still_breaks_the_protocol() -> None:
     async with bench() as here:
         async with here.connect("grpc") as first:
@@ -140,6 +157,37 @@ async def test_a_gap_after_a_resume_still_breaks_the_protocol() -> None:
             assert (await second.refused()).code == session_pb2.REFUSAL_CODE_PROTOCOL
             await second.end()
             assert here.server.health().sessions == ()
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    rounds=st.lists(st.tuples(st.integers(0, 6), st.booleans(), st.sampled_from(TRANSPORTS)), min_size=1, max_size=4)
+)
+def test_wherever_the_stream_is_cut_everything_said_is_dealt_with_once_and_in_order(
+    rounds: list[tuple[int, bool, str]],
+) -> None:
+    async def play() -> None:
+        async with bench() as here:
+            said: list[str] = []
+            welcome: session_pb2.Welcome | None = None
+            for count, wait, transport in [*rounds, (1, True, "grpc")]:
+                async with here.connect(transport) as peer:
+                    resume = None if welcome is None else point(welcome, 0)
+                    welcome = await peer.hello(resume=resume)
+                    assert welcome.resumed == (resume is not None)
+                    done = peer.heard[0].ack
+                    assert done <= len(said)
+                    for number in range(done + 1, len(said) + 1):
+                        await peer.say(seq=number, **event(said[number - 1]))
+                    for _ in range(count):
+                        said.append(str(len(said) + 1))
+                        await peer.say(seq=len(said), **event(said[-1]))
+                    if wait:
+                        await peer.acknowledged(len(said))
+                    await lost(here, peer)
+            assert told(here) == said
+
+    asyncio.run(play())
 
 
 # --- the twin's messages ---------------------------------------------------------------------------------------------
@@ -172,10 +220,10 @@ async def test_an_unanswered_order_is_given_again_to_a_scene_that_begins_anew() 
             await first.greeted()
             command = overlay()
             waiting = asyncio.create_task(here.server.link.send(command, timeout_s=5))
-            assert (await commanded(here, first)).id == command.id
+            assert (await commanded(first)).id == command.id
         async with here.connect("grpc") as second:
             assert not (await second.hello(takeover=True)).resumed
-            again = await commanded(here, second)
+            again = await commanded(second)
             ack = command_pb2.CommandAck(command_id=again.id, stage=command_pb2.COMMAND_STAGE_APPLIED)
             await second.say_lossless(command_ack=ack)
 
@@ -316,6 +364,18 @@ async def test_only_so_many_sessions_wait_and_the_oldest_is_forgotten() -> None:
                 await lost(here, peer)
 
         assert [session.scene_id for session in here.server.health().sessions] == ["b", "c"]
+
+
+async def test_those_who_only_watch_are_forgotten_before_scenes() -> None:
+    async with bench(max_suspended=1) as here, here.connect("grpc") as scene, here.connect("grpc") as observer:
+        await scene.hello()
+        await observer.hello(role=OBSERVER)
+        await observer.cut()
+        while not any(session.suspended for session in here.server.health().sessions):
+            await asyncio.sleep(0.01)
+        await lost(here, scene)
+
+        assert [session.role for session in here.server.health().sessions] == ["scene"]
 
 
 async def test_goodbye_leaves_nothing_to_resume() -> None:
@@ -464,7 +524,7 @@ class Broken(MemorySink):
     """Fails on every event, as a bug of the twin would."""
 
     def scene_event(self, scene_id: str, name: str, facts: Any, sim_time_s: float) -> None:
-        raise ZeroDivisionError
+        raise ZeroDivisionError((scene_id, name, facts, sim_time_s))
 
 
 async def test_a_bug_in_the_twin_is_told_as_such_and_ends_the_session() -> None:
@@ -477,6 +537,50 @@ async def test_a_bug_in_the_twin_is_told_as_such_and_ends_the_session() -> None:
         assert (refusal.code, "`ZeroDivisionError`" in refusal.message) == (session_pb2.REFUSAL_CODE_INTERNAL, True)
         assert await scene.end() == "INTERNAL"
         assert here.server.health().sessions == ()
+
+
+class Forgetful(MemorySink):
+    """Fails when it is told that a scene is gone."""
+
+    def scene_disconnected(self, info: SceneInfo, reason: str) -> None:
+        super().scene_disconnected(info, reason)
+        raise LookupError(info.scene_id)
+
+
+async def test_a_bug_in_the_twin_at_the_break_does_not_cost_the_session() -> None:
+    async with bench(Forgetful(start())) as here:
+        async with here.connect("grpc") as first:
+            welcome = await first.hello()
+            last = await first.greeted()
+            await lost(here, first)
+        async with here.connect("grpc") as second:
+            assert (await second.hello(resume=point(welcome, last))).resumed
+
+
+class Stumbling(MemorySink):
+    """Fails once when a scene is live again."""
+
+    stumbled = False
+
+    def scene_live(self, scene_id: str, sim_time_s: float) -> None:
+        if self.gone and not self.stumbled:
+            self.stumbled = True
+            raise LookupError(scene_id)
+        super().scene_live(scene_id, sim_time_s)
+
+
+async def test_a_bug_in_the_twin_at_the_resume_leaves_the_session_waiting() -> None:
+    async with bench(Stumbling(start())) as here:
+        async with here.connect("grpc") as first:
+            welcome = await first.hello()
+            last = await first.greeted()
+            await first.say_lossless(live_notice=news_live())
+            await first.acknowledged(1)
+            await lost(here, first)
+        async with here.connect("grpc") as second:
+            await second.say_hello(resume=point(welcome, last))
+            assert (await second.refused()).code == session_pb2.REFUSAL_CODE_INTERNAL
+        assert [session.suspended for session in here.server.health().sessions] == [True]
 
 
 class Choosy(MemorySink):
@@ -507,3 +611,17 @@ def test_the_defaults_are_those_of_the_rules() -> None:
 
     assert (rules.resume_ring_bytes, rules.hello_timeout_s, rules.resume_ttl_s) == (4 * 1024 * 1024, 5.0, 60.0)
     assert (MOTION, bridge_pb2.ConnectRequest().seq) == (1, 0)
+
+
+async def test_two_that_come_back_with_the_same_token_do_not_get_in_both() -> None:
+    async with bench() as here, here.connect("grpc") as first:
+        welcome = await first.hello()
+        last = await first.greeted()
+        async with here.connect("grpc") as second, here.connect("grpc") as third:
+            for peer in (second, third):
+                await peer.say_hello(resume=point(welcome, last))
+            answers = [await peer.next() for peer in (second, third)]
+
+            assert sorted(str(answer and answer.WhichOneof("body")) for answer in answers) == ["refusal", "welcome"]
+            (session,) = here.server.health().sessions
+            assert (session.suspended, session.session_id) == (False, welcome.session_id)

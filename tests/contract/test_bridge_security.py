@@ -193,7 +193,7 @@ def tls_of(made: DevCertificates, *, client_ca: Path | None = None) -> TlsFiles:
     )
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "twin.example"])  # noqa: S104 - must be refused
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "twin.example"])
 async def test_other_machines_need_tls_and_tokens(host: str, made: DevCertificates) -> None:
     for tls, doorkeeper, missing in (
         (None, Guests(), "twin certs dev"),
@@ -230,7 +230,7 @@ async def health_over(url: str, credentials: grpc.ChannelCredentials | None) -> 
 
 async def test_with_both_it_listens_everywhere_and_only_encrypted(made: DevCertificates) -> None:
     trusting = grpc.ssl_channel_credentials(made.ca.read_bytes())
-    async with secured(tls_of(made), host="0.0.0.0") as url:  # noqa: S104 - that is what is tested
+    async with secured(tls_of(made), host="0.0.0.0") as url:
         assert (await health_over(url, trusting)).commands_pending == 0
         with pytest.raises(grpc.aio.AioRpcError):
             await health_over(url, None)
@@ -304,6 +304,41 @@ async def test_who_sends_too_many_messages_is_thrown_out() -> None:
         assert (refusal.code, refusal.retry_after_s > 0) == (session_pb2.REFUSAL_CODE_OVERLOADED, True)
 
 
+async def test_who_sends_more_than_the_window_is_thrown_out_and_may_go_on_later() -> None:
+    sink = MemorySink(start())
+    sink.durable = False
+    async with bench(sink, lossless_window=2) as here:
+        async with here.connect("grpc") as scene:
+            welcome = await scene.hello()
+            last = await scene.greeted()
+            for second in (1, 2, 3):
+                await scene.say_lossless(pm_report=report(second))
+            assert (await scene.refused()).code == session_pb2.REFUSAL_CODE_OVERLOADED
+        assert sorted(key[3] for key in sink.reports) == [1.0, 2.0]
+        sink.durable = True
+        sink.store()
+        resume = session_pb2.ResumePoint(
+            session_id=welcome.session_id, resume_token=welcome.resume_token, last_seq=last
+        )
+        async with here.connect("grpc") as scene:
+            assert (await scene.hello(resume=resume)).resumed
+            await scene.say(seq=3, pm_report=report(3))
+            await scene.acknowledged(3)
+            assert (len(sink.reports), sink.repetitions) == (3, 0)
+
+
+def report(second: int) -> figures_pb2.PmReport:
+    return figures_pb2.PmReport(
+        epoch=1,
+        revision=5,
+        granularity_period_s=1,
+        period_end_sim_time_s=second,
+        entity_index=[0],
+        counters=["RRC.ConnMean"],
+        values=[1.0],
+    )
+
+
 async def test_too_many_entities_in_a_batch_are_refused() -> None:
     async with bench(MemorySink(start(9)), max_entities=10) as here, here.connect("grpc") as scene:
         await scene.hello()
@@ -323,6 +358,7 @@ async def test_an_inventory_beyond_what_either_side_can_is_refused(limit: int, c
         await scene.say_hello(capabilities=session_pb2.Capabilities(max_entities=can))
 
         assert (await scene.refused()).code == session_pb2.REFUSAL_CODE_TOO_LARGE
+        assert ([name for name, _ in here.sink.gone], here.server.health().sessions) == (["main"], ())
 
 
 YEARS_S = 3 * 365 * 86_400.0
@@ -403,3 +439,13 @@ async def test_many_that_come_and_go_leave_nothing_behind() -> None:
         refusals = here.server.health().refusals
         assert sum(refusals.values()) == 200
         assert set(refusals) <= {"PROTOCOL", "OVERLOADED"}
+
+
+async def test_what_a_scene_says_of_itself_is_kept_short() -> None:
+    capabilities = session_pb2.Capabilities(archetypes=["kiosk", "x" * 1000, *("y" * 100)], camera_codecs=["png"])
+    async with bench() as here, here.connect("grpc") as scene:
+        await scene.hello(engine="e" * 1000, capabilities=capabilities)
+        info = here.sink.scenes["main"]
+
+        assert (len(info.engine), len(info.archetypes), info.camera_codecs) == (80, 64, ("png",))
+        assert info.archetypes[:2] == ("kiosk", "x" * 80)

@@ -19,6 +19,7 @@ from bridge.server import BridgeServer
 from bridge.stream import BridgeSettings
 from bridge.testing import MemorySink
 from bridge.v1 import bridge_pb2, bridge_pb2_grpc, session_pb2
+from tests.cut_line import line_to
 from twin.alarms import Alarm, Severity
 from twin.clock import CivilTime
 from twin.commands import (
@@ -44,7 +45,6 @@ from twin.ids import uuid7
 from twin.ports import SceneInfo, SceneStart
 from twin.scenario import Origin
 from twin.telemetry import PmReport, TelemetryBatch
-from tests.cut_line import line_to
 from twin.topology import Entity, Topology
 
 QUICK = BridgeSettings(heartbeat_interval_s=0.05)
@@ -439,6 +439,9 @@ async def test_after_the_twin_comes_back_unstored_reports_are_sent_again_and_the
         reborn = MemorySink(start())
         async with serving(reborn, port=int(url.rpartition(":")[2])):
             await asyncio.wait_for(client.stored(), 10)
+            await reborn.until(
+                lambda: bool(reborn.live_at_s)
+            )  # said after the inventory, which comes after the reports
 
             assert sorted(key[3] for key in reborn.reports) == [2.0, 3.0]
             assert reborn.configuration == {("cell-1-1", "digitalTilt"): TILT}

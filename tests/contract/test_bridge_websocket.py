@@ -2,11 +2,14 @@
 
 import asyncio
 
+import grpc
+import grpc.aio
 import pytest
 import websockets.asyncio.client
 
-from bridge.v1 import figures_pb2, news_pb2, session_pb2
-from tests.bridge_peer import OBSERVER, bench
+from bridge.stream import CONNECT_METHOD
+from bridge.v1 import bridge_pb2, figures_pb2, news_pb2, session_pb2
+from tests.bridge_peer import OBSERVER, SCENE, bench
 
 TRANSPORTS = ("grpc", "websocket")
 
@@ -124,3 +127,26 @@ async def test_a_reader_that_does_not_read_holds_nobody_else_up() -> None:
         refusal = await slow.refused()
         assert refusal.code == session_pb2.REFUSAL_CODE_OVERLOADED
         assert await slow.end() == "1013"
+
+
+async def read_to_the_end(stream: grpc.aio.StreamStreamCall) -> None:
+    while isinstance(await stream.read(), bytes):
+        pass
+
+
+async def test_a_call_whose_client_stops_reading_is_let_go_and_told_why_when_it_reads_again() -> None:
+    async with bench(outbox_limit=40) as here, grpc.aio.insecure_channel(here.grpc) as channel:
+        stream = channel.stream_stream(CONNECT_METHOD)()
+        hello = session_pb2.Hello(protocol_min=1, protocol_max=1, role=SCENE, scene_id="main")
+        wish = session_pb2.Subscribe(channels=[session_pb2.CHANNEL_EVENTS])
+        await stream.write(bridge_pb2.ConnectRequest(hello=hello).SerializeToString())
+        await stream.write(bridge_pb2.ConnectRequest(subscribe=wish).SerializeToString())
+        await here.sink.until(lambda: bool(here.sink.scenes))
+        while not here.server.health().sessions[0].suspended:
+            here.server.publish_event("main", "news", {"text": "x" * 500_000}, 1.0)
+            await asyncio.sleep(0.005)
+        assert here.server.health().refusals == {"OVERLOADED": 1}
+
+        with pytest.raises(grpc.aio.AioRpcError) as ended:
+            await read_to_the_end(stream)
+        assert ended.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED

@@ -254,7 +254,7 @@ async def test_when_the_engine_stands_still_so_does_time(tmp_path: Path, scenari
         for _ in range(20):
             motion.tick()
             await asyncio.sleep(0.01)
-        await s.until(lambda: s.inventory.now_s >= motion.time_s - 0.11)
+        await s.until(lambda: s.inventory.now_s >= motion.time_s - 0.05)
         stood_s, reports = s.inventory.now_s, len(s.figures.reports)
         await asyncio.sleep(1.0)
         assert (s.inventory.now_s, len(s.figures.reports)) == (stood_s, reports)
@@ -415,7 +415,7 @@ async def stay(s: Stage, motion: Motion, place_m: NDArray[np.float32]) -> None:
     """Let the first UE stand for two seconds, which is long enough for a handover, until the figures are there."""
     for _ in range(20):
         motion.tick(place_m)
-    await s.until(lambda: s.inventory.now_s >= motion.time_s - 0.11)
+    await s.until(lambda: s.inventory.now_s >= motion.time_s - 0.05)
 
 
 async def _drive(motion: Motion) -> None:

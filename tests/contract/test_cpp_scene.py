@@ -10,7 +10,8 @@ import subprocess
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from bridge.figures import KindFigures
 from bridge.server import BridgeServer
 from bridge.stream import BridgeSettings
 from bridge.testing import MemorySink
-from tests.cut_wire import Relay
+from tests.cable import cable
 from twin.clock import CivilTime
 from twin.commands import Command, CommandResult, CommandStage, ManageFault, SetAttribute, SetAttributes
 from twin.entities import Kind
@@ -39,7 +40,7 @@ pytestmark = pytest.mark.engine
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "engine_plugins" / "cpp"
-QUICK = BridgeSettings(heartbeat_interval_s=0.2, telemetry_rate_hz=20.0)
+QUICK = BridgeSettings(heartbeat_interval_s=0.5, telemetry_rate_hz=20.0)
 KPI = "--provide-kpi"
 RADIUS_M, WALK_MPS = 20.0, 1.4  # of SmallWorld
 TILT = SetAttribute(entity_id="cell-1-1", attribute="digitalTilt", value=70.0)
@@ -142,7 +143,7 @@ async def serving(
     sink = sink or MemorySink(
         SceneStart(
             topology=topology(),
-            civil=CivilTime(epoch=datetime(2026, 11, 7, tzinfo=UTC), timezone="Europe/Berlin"),
+            civil=CivilTime(epoch=datetime.now(UTC), timezone="Europe/Berlin"),
             resume_at_sim_s=12.5,
             past_s=0,
             speed=1.0,
@@ -184,6 +185,17 @@ async def test_figures_of_the_foreign_scene_are_right(program: Path) -> None:
         assert sink.configuration["cell-1-2", "digitalTilt"].value == 60.0
 
 
+async def test_a_new_world_begins_at_wall_now(program: Path) -> None:
+    async with serving() as (_, sink, port):
+        an_hour_ago = datetime.now(timezone(-timedelta(hours=5, minutes=30))) - timedelta(hours=1)
+        sink.start = replace(
+            sink.start, civil=CivilTime(epoch=an_hour_ago, timezone="Europe/Berlin"), resume_at_sim_s=None
+        )
+        async with scene(program, port, KPI):
+            await sink.until(lambda: "main" in sink.live_at_s)
+            assert 3600.0 <= sink.live_at_s["main"] < 3660.0
+
+
 async def test_orders_are_obeyed_once_and_answered_with_what_is_read_back(program: Path) -> None:
     async with serving() as (server, sink, port), scene(program, port, KPI) as running:
         await sink.until(lambda: "main" in sink.live_at_s)
@@ -220,9 +232,9 @@ async def test_orders_are_obeyed_once_and_answered_with_what_is_read_back(progra
 
 
 async def test_a_cut_wire_is_no_loss(program: Path) -> None:
-    async with serving() as (server, sink, port), Relay(port) as relay, scene(program, relay.port, KPI) as running:
+    async with serving() as (server, sink, port), cable(port) as wire, scene(program, wire.port, KPI) as running:
         await sink.until(lambda: bool(sink.reports), timeout_s=10)
-        relay.cut()
+        wire.cut()
         start = await running.until("start", 2)
         before = len(sink.reports)
         result = await server.link.send(command(TILT), timeout_s=5)
@@ -234,6 +246,18 @@ async def test_a_cut_wire_is_no_loss(program: Path) -> None:
         ends = sorted(end for *_, end in sink.reports)
         assert ends == [ends[0] + n for n in range(len(ends))]
         assert sink.repetitions == 0
+
+
+async def test_a_dead_wire_is_noticed_and_left(program: Path) -> None:
+    async with serving() as (_, sink, port), cable(port) as wire, scene(program, wire.port, KPI) as running:
+        await sink.until(lambda: bool(sink.reports), timeout_s=10)
+        wire.dead = True
+        lost = await running.until("lost")
+        wire.dead = False
+        start = await running.until("start", 2)
+
+    assert start["resumed"]
+    assert "no sign of life" in lost["reason"]
 
 
 async def test_a_killed_scene_knows_its_answers_when_it_comes_back(program: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ What is tested here is the core of the Unity plugin (codec, session, coordinates
 
 import asyncio
 import math
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -323,3 +324,29 @@ async def test_a_camera_that_cannot_says_why(program: Path) -> None:
         await running.ready()
         with pytest.raises(TwinError, match="at most 2048 x 2048"):
             await twin.link.picture(scene_id="main", width=4000, timeout_s=5)
+
+
+async def test_no_order_is_lost_or_obeyed_twice_over_many_cuts(program: Path) -> None:
+    port, sink, rng = free_port(), MemorySink(start()), random.Random(4)
+    orders = [order(float(number)) for number in range(40)]
+    async with (
+        twin_at(port, sink) as twin,
+        cable(port) as between,
+        run_scene(program, between.port, "--provides", "MOTION,KPI") as running,
+    ):
+        await running.ready()
+
+        async def cut_now_and_then() -> None:
+            while True:
+                await asyncio.sleep(rng.uniform(0.05, 0.4))
+                between.cut()
+
+        cutting = asyncio.create_task(cut_now_and_then())
+        results = [await twin.link.send(one, timeout_s=10) for one in orders]
+        cutting.cancel()
+        breaks = between.connections - 1
+
+    assert breaks >= 3
+    assert {CommandStage.APPLIED} == {result.stage for result in results}
+    assert [one.body for one in orders] == [SetAttributes(actions=result.observed) for result in results]
+    assert [one.id for one in orders] == [line["command"] for line in running.said("obeyed")]

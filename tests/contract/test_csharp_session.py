@@ -1,4 +1,4 @@
-"""The C# session keeps the rules of docs/bridge.md: towards the conformance kit, and towards a twin that breaks them."""
+"""The C# session keeps the rules of docs/bridge.md: with the conformance kit, and with a twin that breaks them."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,7 +13,8 @@ from bridge.conform.clients import ClientChecks
 from bridge.conform.report import Outcome, Report
 from bridge.conform.wire import Listener, Wire, request_of
 from bridge.v1 import bridge_pb2, command_pb2, figures_pb2, news_pb2, session_pb2, topology_pb2
-from tests.csharp_program import NEEDS_MONO, Scene, build_scene, run_scene
+from tests.codec_judge import ROOT
+from tests.csharp_program import CSHARP, NEEDS_MONO, Scene, build_scene, compile_csharp, run_scene
 
 pytestmark = [pytest.mark.engine, NEEDS_MONO]
 
@@ -137,7 +138,6 @@ async def test_a_refusal_with_patience_is_tried_again(program: Path) -> None:
     async with met(program) as (running, twin, listener):
         busy = session_pb2.Refusal(code=session_pb2.REFUSAL_CODE_OVERLOADED, message="full", retry_after_s=0.3)
         await twin.say(refusal=busy)
-        await twin.wire.cut()
         async with asyncio.timeout(5):
             again = Twin(await listener.next())
         await again.hear("hello")
@@ -145,7 +145,7 @@ async def test_a_refusal_with_patience_is_tried_again(program: Path) -> None:
         await again.inventory()
         await running.ready()
 
-        assert "Overloaded: full" in [line["reason"] for line in running.said("state")]
+    assert "Overloaded: full" in [line["reason"] for line in running.said("state")]
 
 
 async def test_a_delta_on_another_revision_is_answered_by_asking_for_everything(program: Path) -> None:
@@ -160,8 +160,8 @@ async def test_a_delta_on_another_revision_is_answered_by_asking_for_everything(
         )
         await twin.acknowledged(4)
 
-        assert 5 == asked.topology_request.have_revision
-        assert [(5, 2), (6, 2)] == [(line["revision"], line["entities"]) for line in running.said("inventory")]
+    assert 5 == asked.topology_request.have_revision
+    assert [(5, 2), (6, 2)] == [(line["revision"], line["entities"]) for line in running.said("inventory")]
 
 
 async def test_figures_of_older_indices_are_not_shown(program: Path) -> None:
@@ -179,10 +179,10 @@ async def test_figures_of_older_indices_are_not_shown(program: Path) -> None:
         returned = [(await twin.hear("credit")).credit.messages for _ in range(3)]
         await running.until(lambda: bool(running.said("figures")))
 
-        assert session_pb2.CHANNEL_TELEMETRY in subscribe.subscribe.channels
-        assert (session_pb2.CHANNEL_TELEMETRY, 2) == (credit.credit.channel, credit.credit.messages)
-        assert [1, 1, 1] == returned
-        assert [5.0] == [line["value"] for line in running.said("figures")]
+    assert session_pb2.CHANNEL_TELEMETRY in subscribe.subscribe.channels
+    assert (session_pb2.CHANNEL_TELEMETRY, 2) == (credit.credit.channel, credit.credit.messages)
+    assert [1, 1, 1] == returned
+    assert [5.0] == [line["value"] for line in running.said("figures")]
 
 
 async def test_what_came_before_the_break_is_not_dealt_with_again(program: Path) -> None:
@@ -202,9 +202,9 @@ async def test_what_came_before_the_break_is_not_dealt_with_again(program: Path)
         resent = await again.hear("observed_configuration")
         await again.acknowledged(4)
 
-        assert ("s-1", "secret-s-1", 3) == (hello.resume.session_id, hello.resume.resume_token, hello.resume.last_seq)
-        assert 2 == len([line for line in running.said("heard") if line["body"] == "Event"])
-        assert observed.seq == resent.seq == 1
+    assert ("s-1", "secret-s-1", 3) == (hello.resume.session_id, hello.resume.resume_token, hello.resume.last_seq)
+    assert 2 == len([line for line in running.said("heard") if line["body"] == "Event"])
+    assert observed.seq == resent.seq == 1
 
 
 async def test_no_more_lossless_messages_than_the_window_are_under_way(program: Path) -> None:
@@ -212,13 +212,13 @@ async def test_no_more_lossless_messages_than_the_window_are_under_way(program: 
         await twin.welcome(window=2)
         await twin.inventory()
         with pytest.raises(TimeoutError):
-            await twin.hear("nothing of the kind", timeout_s=3.5)
+            await twin.hear("nothing of the kind", timeout_s=2.5)
         numbers = [request.seq for request in twin.heard if request.seq]
         await twin.say(ack=2)
         await twin.hear("pm_report")
 
-        assert [1, 2] == numbers
-        assert 3 == twin.heard[-1].seq
+    assert [1, 2] == numbers
+    assert 3 == twin.heard[-1].seq
 
 
 async def test_an_order_is_rejected_under_an_older_holding_and_may_come_again(program: Path) -> None:
@@ -233,9 +233,9 @@ async def test_an_order_is_rejected_under_an_older_holding_and_may_come_again(pr
         await twin.say(seq=4, command=tilt)
         stages += [(await twin.hear("command_ack")).command_ack.stage for _ in range(2)]
 
-        received, rejected = command_pb2.COMMAND_STAGE_RECEIVED, command_pb2.COMMAND_STAGE_REJECTED
-        assert [received, rejected, received, command_pb2.COMMAND_STAGE_APPLIED] == stages
-        assert 1 == len(running.said("obeyed"))
+    received, rejected = command_pb2.COMMAND_STAGE_RECEIVED, command_pb2.COMMAND_STAGE_REJECTED
+    assert [received, rejected, received, command_pb2.COMMAND_STAGE_APPLIED] == stages
+    assert 1 == len(running.said("obeyed"))
 
 
 async def test_a_record_that_was_cut_in_the_middle_is_read_up_to_there(program: Path, tmp_path: Path) -> None:
@@ -258,4 +258,24 @@ async def test_a_record_that_was_cut_in_the_middle_is_read_up_to_there(program: 
             await twin.say(seq=seq, command=tilt)
         await twin.acknowledged(4)
 
-        assert ["c-2"] == [line["command"] for line in running.said("obeyed")]
+    assert ["c-2"] == [line["command"] for line in running.said("obeyed")]
+
+
+async def test_nothing_is_called_applied_before_its_record_is_kept(tmp_path: Path) -> None:
+    program = tmp_path / "trouble.exe"
+    core = [*sorted((CSHARP / "Twin6G.Wire").glob("*.cs")), *sorted((CSHARP / "Twin6G.Core").glob("*.cs"))]
+    compile_csharp(program, *core, ROOT / "tests/contract/csharp_session/DiskTrouble.cs")
+    async with met(program) as (running, twin, _):
+        await twin.welcome()
+        await twin.inventory()
+        for seq, name in ((3, "c-1"), (4, "c-2")):
+            await twin.say(seq=seq, command=command_pb2.Command(id=name, set_attributes=command_pb2.SetAttributes()))
+        told = [(await twin.hear("command_ack")).command_ack for _ in range(4)]
+
+    assert ["obeyed", "refused", "refused", "refused", "kept", "obeyed", "kept"] == [
+        line["what"] for line in running.lines
+    ]
+    received, applied = command_pb2.COMMAND_STAGE_RECEIVED, command_pb2.COMMAND_STAGE_APPLIED
+    assert [("c-1", received), ("c-1", applied), ("c-2", received), ("c-2", applied)] == [
+        (ack.command_id, ack.stage) for ack in told
+    ]

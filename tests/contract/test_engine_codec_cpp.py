@@ -19,7 +19,7 @@ pytestmark = [
     pytest.mark.skipif(not shutil.which("g++"), reason="g++ is not here"),
 ]
 STRICT = ("-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Werror", "-fno-exceptions", "-fno-rtti")
-WATCHED = ("-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+WATCHED = ("-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 
 @pytest.fixture(scope="module")

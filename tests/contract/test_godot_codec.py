@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
@@ -18,19 +19,24 @@ from tools.engine_codec.schema import read_schema
 
 ROOT = Path(__file__).parents[2]
 PROJECT = ROOT / "engine_plugins" / "godot"
+COORDINATES = ROOT / "proto" / "golden" / "coordinates.json"
 FRAMES: list[dict[str, Any]] = json.loads((ROOT / "proto" / "golden" / "frames.json").read_text(encoding="utf-8"))
 
 
-def read_by_godot(frames: list[tuple[str, bytes]], folder: Path) -> list[dict[str, Any]]:
+def run_by_godot(script: str, source: Path, result: Path) -> str:
     if shutil.which("godot3-server") is None:
         pytest.skip("`godot3-server` is missing (Debian: godot3-server)")
-    source, result = folder / "in", folder / "out"
-    source.write_text("".join(f"{name} {raw.hex()}\n" for name, raw in frames), encoding="utf-8")
-    words = ["--path", PROJECT, "-s", "checks/read_and_write.gd", f"--in={source}", f"--out={result}"]
+    words = ["--path", PROJECT, "-s", f"checks/{script}", f"--in={source}", f"--out={result}"]
     done = subprocess.run(["godot3-server", *words], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "SCRIPT ERROR" not in done.stdout + done.stderr, done.stdout + done.stderr
-    text = result.read_bytes().decode("utf-8", "replace")  # Godot hands on what Python would refuse as text
+    return result.read_bytes().decode("utf-8", "replace")  # Godot hands on what Python would refuse as text
+
+
+def read_by_godot(frames: list[tuple[str, bytes]], folder: Path) -> list[dict[str, Any]]:
+    source = folder / "in"
+    source.write_text("".join(f"{name} {raw.hex()}\n" for name, raw in frames), encoding="utf-8")
+    text = run_by_godot("read_and_write.gd", source, folder / "out")
     return [json.loads(line, strict=False) for line in text.split("\n")[:-1]]
 
 
@@ -122,3 +128,20 @@ def test_broken_and_strange_bytes_are_read_as_python_reads_them(tmp_path: Path) 
             continue  # GDScript may take what Python refuses (broken UTF-8); it must only live on
         assert answer.get("values") == expected, raw.hex()
     assert 50 < refused < 500
+
+
+@pytest.mark.engine
+def test_golden_coordinates_are_converted_as_in_every_language(tmp_path: Path) -> None:
+    golden = json.loads(COORDINATES.read_text(encoding="utf-8"))
+    found = json.loads(run_by_godot("coordinates.gd", COORDINATES, tmp_path / "out"))
+
+    for row, (here, back) in zip(golden["points"], found["points"], strict=True):
+        np.testing.assert_allclose(here, row["gltf"], rtol=1e-6)
+        np.testing.assert_allclose(back, row["enu"], rtol=1e-6)
+    for row, quaternion in zip(golden["rotations"], found["rotations"], strict=True):
+        np.testing.assert_allclose(quaternion, row["gltf"], atol=1e-6)
+    for row, (ahead, rotation) in zip(golden["views"], found["views"], strict=True):
+        east, north, up = row["forward_enu"]
+        np.testing.assert_allclose(ahead, (east, up, -north), atol=1e-6)
+        sign = np.sign(np.dot(rotation, row["rotation_enu"]))  # q and -q are the same rotation
+        np.testing.assert_allclose(sign * np.array(rotation), row["rotation_enu"], atol=1e-6)

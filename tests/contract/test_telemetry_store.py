@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -182,6 +183,19 @@ async def test_ues_have_ten_minutes_of_gauges_and_a_position(store: TelemetrySto
     assert position_m[:, :2].tolist() == [[103, 0], [0, 103]]
     series = await store.series("ue-1", THROUGHPUT, start_s=90, end_s=110)
     assert series.time_s.size == pytest.approx(4, abs=1)
+
+
+async def test_places_of_one_program_and_figures_of_another_are_both_kept(store: TelemetryStore) -> None:
+    for tick in range(30):
+        both = gauges(100 + tick / 10, 5000 + tick)
+        store.put_telemetry(replace(both, kpis=(), values=both.values[:, :0], source="MOTION"))
+        store.put_telemetry(replace(both, position_m=None, source="KPI+STATE"))
+
+    moved_s, _, position_m = store.positions()
+    measured_s, _, values = store.latest(Kind.UE, "DRB.UEThpDl")
+    assert (moved_s, bool(np.isfinite(position_m).any())) == (pytest.approx(102.9), True)
+    assert 100.0 <= measured_s <= 102.9
+    assert np.isfinite(values).any()
 
 
 @pytest.mark.parametrize(

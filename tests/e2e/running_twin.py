@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -18,10 +19,15 @@ STOP_S = 10.0
 
 
 class RunningTwin:
-    """One `twin up`."""
+    """One `twin up`.
+
+    Attributes:
+        token: Shown by :meth:`http` and the command line, for a twin that needs one.
+    """
 
     def __init__(self, data_dir: Path, *options: str, env: dict[str, str] | None = None) -> None:
         self.data_dir = data_dir
+        self.token = ""
         self.url = ""
         self.process = subprocess.Popen(
             [
@@ -57,7 +63,9 @@ class RunningTwin:
         killer.start()
         line = self.process.stdout.readline()
         killer.cancel()
-        assert line.startswith("ready http://127.0.0.1:"), f"no ready line but {line!r}; stderr: {''.join(self.stderr)}"
+        assert line.startswith(("ready http://127.0.0.1:", "ready https://127.0.0.1:")), (
+            f"no ready line but {line!r}; stderr: {''.join(self.stderr)}"
+        )
         self.url = line.split()[1]
         return self
 
@@ -69,7 +77,20 @@ class RunningTwin:
             time.sleep(0.02)
 
     def http(self) -> httpx.Client:
-        return httpx.Client(base_url=self.url, timeout=30, trust_env=False)
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=30, trust_env=False, verify=self._trust())
+
+    def _trust(self) -> ssl.SSLContext | bool:
+        """Trust what `twin certs dev` made."""
+        if not self.url.startswith("https"):
+            return True
+        context = ssl.create_default_context(cafile=self.data_dir / "certs" / "ca.pem")
+        context.load_cert_chain(self.data_dir / "certs" / "client.pem", self.data_dir / "certs" / "client.key")
+        return context
+
+    @property
+    def grpc_port(self) -> int:
+        return json.loads((self.data_dir / "run.json").read_text())["grpc_port"]
 
     def get(self, path: str, **params: Any) -> Any:
         with self.http() as client:
@@ -110,7 +131,7 @@ class RunningTwin:
             capture_output=True,
             text=True,
             timeout=120,
-            env={**os.environ, "TWIN_URL": self.url},
+            env={**os.environ, "TWIN_URL": self.url, **({"TWIN_TOKEN": self.token} if self.token else {})},
         )
 
     def scene_pid(self) -> int:

@@ -1,5 +1,6 @@
 """Several scenes in one twin: each with its own city, memory, changes and agent; they come back, and they can go."""
 
+import asyncio
 import contextlib
 import hashlib
 import json
@@ -10,7 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
+from bridge.client import SceneClient
 from tests.e2e.running_twin import RunningTwin, read_events
+from twin.commands import Command, CommandResult, CommandStage
 
 Start = Callable[..., RunningTwin]
 FAST = {"TWIN_APPROVAL__VERIFY_S": "3"}
@@ -72,7 +75,7 @@ def test_each_is_asked_for_itself(pair: RunningTwin) -> None:
 
 
 def test_a_change_in_one_does_not_touch_the_other(pair: RunningTwin) -> None:
-    old = pair.get("/v1/entities/cell-5-1", scene="harbour")
+    old, before = pair.get("/v1/entities/cell-5-1", scene="harbour"), pair.get("/v1/changes", scene="harbour")
     pair.wait_for(lambda: pair.get("/v1/health", scene="campus")["sim_time_s"] > 3)
     change = pair.post("/v1/changes?scene=campus", TILT).json()
     pair.post(f"/v1/changes/{change['id']}/approve?scene=campus", {})
@@ -81,11 +84,12 @@ def test_a_change_in_one_does_not_touch_the_other(pair: RunningTwin) -> None:
         found = pair.get(f"/v1/changes/{change['id']}", scene="campus")
         return found if found["state"] in {"committed", "rolled_back", "failed"} else None
 
-    assert "committed" == pair.wait_for(ended)["state"]
+    done = pair.wait_for(ended)
+    assert "committed" == done["state"], done["outcome"]
     assert 35 == pair.get("/v1/entities/cell-5-1", scene="campus")["attributes"]["digitalTilt"]
     assert old == pair.get("/v1/entities/cell-5-1", scene="harbour")
-    assert [] == pair.get("/v1/changes", scene="harbour")["items"]
-    assert 404 == status(pair, "GET", f"/v1/changes/{change['id']}", params={"scene": "harbour"})[0]
+    assert before == pair.get("/v1/changes", scene="harbour")
+    assert 404 == status(pair, "GET", "/v1/changes/change-99", params={"scene": "campus"})[0]
 
 
 def test_a_fault_in_one_is_not_in_the_other(pair: RunningTwin) -> None:
@@ -260,3 +264,65 @@ def test_a_scenario_file_gives_a_scene_its_city(start_twin: Start, tmp_path: Pat
     refused = start_twin("--scene", "campus=", data_dir=tmp_path / "other")
     assert 1 == refused.ended(limit_s=60)
     assert "NAME=SCENARIO.yaml" in refused.said
+
+
+def test_who_may_add_scenes_and_give_orders(start_twin: Start) -> None:
+    tokens = [
+        {"name": role, "role": role, "sha256": hashlib.sha256(role.encode()).hexdigest()}
+        for role in ("student", "scene", "instructor", "admin")
+    ]
+    twin = start_twin("--past", "0", "--no-scene", env={"TWIN_ACCESS__TOKENS": json.dumps(tokens)}).wait_ready()
+
+    def answers(method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, int]:
+        rest = {} if body is None else {"json": body}
+        return {
+            role: status(twin, method, path, headers={"Authorization": f"Bearer {role}"}, **rest)[0]
+            for role in ("student", "scene", "instructor", "admin")
+        }
+
+    allowed = {
+        "show": answers("POST", "/v1/commands", {"kind": "overlay", "overlay_id": "o"}),
+        "spawn": answers("POST", "/v1/commands", {"kind": "spawn", "archetype": "tree", "entity_id": "tree-1"}),
+        "pause": answers("POST", "/v1/commands", {"kind": "pause"}),
+        "list": answers("GET", "/v1/scenes"),
+        "add": answers("POST", "/v1/scenes", {"id": "harbour", "with_scene": False}),
+        "purge": answers("DELETE", "/v1/scenes/harbour?purge=true"),
+    }
+
+    assert {
+        "show": {"student": 200, "scene": 403, "instructor": 200, "admin": 200},
+        "spawn": {"student": 403, "scene": 200, "instructor": 200, "admin": 200},
+        "pause": {"student": 403, "scene": 403, "instructor": 200, "admin": 200},
+        "list": {"student": 200, "scene": 200, "instructor": 200, "admin": 200},
+        "add": {"student": 403, "scene": 403, "instructor": 201, "admin": 409},
+        "purge": {"student": 403, "scene": 403, "instructor": 403, "admin": 204},
+    } == allowed
+    assert 401 == status(twin, "GET", "/v1/scenes")[0]
+
+
+def test_an_order_that_no_scene_answered_is_given_again_under_its_key(start_twin: Start) -> None:
+    twin = start_twin("--past", "0", "--no-scene").wait_ready()
+    body, key = {"kind": "overlay", "overlay_id": "o", "text": "here"}, {"Idempotency-Key": "k"}
+    nobody = twin.post("/v1/commands", body, **key).json()
+    port = json.loads((twin.data_dir / "run.json").read_text())["grpc_port"]
+    obeyed = asyncio.run(obey(port, lambda: twin.post("/v1/commands", body, **key).json()))
+    twin.stop()
+    again = start_twin("--past", "0", "--no-scene").wait_ready()
+    after_restart = again.post("/v1/commands", body, **key).json()
+
+    assert ("FAILED", True) == (nobody["stage"], "connected" in nobody["reason"])
+    assert ([nobody["id"]], "APPLIED") == (obeyed["ids"], obeyed["told"][0]["stage"])
+    assert obeyed["told"][0] == obeyed["told"][1] == after_restart
+
+
+async def obey(port: int, give: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Show the scene, let the order be given twice, and return what was obeyed and what was told."""
+    ids: list[str] = []
+
+    def take(command: Command) -> CommandResult:
+        ids.append(command.id)
+        return CommandResult(command_id=command.id, stage=CommandStage.APPLIED, sim_time_s=1.0)
+
+    async with SceneClient(f"127.0.0.1:{port}", "main", provides=("MOTION", "KPI"), on_command=take):
+        told = [await asyncio.to_thread(give) for _ in range(2)]
+    return {"ids": ids, "told": told}

@@ -12,10 +12,12 @@ from twin.commands import (
     CommandResult,
     CommandStage,
     ManageFault,
+    MoveCamera,
     Overlay,
     SetAttribute,
     SetAttributes,
     SimulationControl,
+    Spawn,
 )
 from twin.entities import Kind
 from twin.errors import ProtocolError
@@ -121,6 +123,10 @@ def test_a_period_without_length_is_refused() -> None:
             overlay_id="o1", operation="show", entity_ids=("ue-1",), text="here", position_m=(1.0, 2.0, 3.0), ttl_s=5
         ),
         Overlay(overlay_id="o1", operation="clear"),
+        MoveCamera(camera_id="c1", target_m=(1.0, 2.0, 3.0), distance_m=40.0, azimuth_deg=90.0, pitch_down_deg=30.0),
+        MoveCamera(entity_id="cell-1-1"),
+        Spawn(archetype="van", entity_id="van-1", position_m=(1.0, 2.0, 3.0), rotation=(0.0, 0.0, 0.0, 1.0)),
+        Spawn(archetype="", entity_id="van-1"),
     ],
 )
 def test_every_command_comes_back_as_it_was(body: object) -> None:
@@ -139,14 +145,11 @@ def test_every_command_comes_back_as_it_was(body: object) -> None:
     assert mapping.read_command(carried(response).command) == command
 
 
-@pytest.mark.parametrize("kind", ["camera", "spawn", None])
-def test_a_command_that_is_not_supported_is_refused(kind: str | None) -> None:
+def test_a_command_of_an_unknown_kind_is_refused() -> None:
     response = codec.ConnectResponse()
     response.command.id = "c1"
-    if kind:
-        getattr(response.command, kind).SetInParent()
 
-    with pytest.raises(ProtocolError, match=f"`{kind}`"):
+    with pytest.raises(ProtocolError, match="`None`, which is not supported"):
         mapping.read_command(response.command)
 
 

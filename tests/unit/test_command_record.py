@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from twin.commands import Command, CommandResult, CommandStage, Overlay, SetAttribute, SetAttributes, SimulationControl
-from twin.errors import DeadlineExceeded, KeyReused, NotFound, SceneNotNamed, StoreUnavailable
+from twin.errors import DeadlineExceeded, KeyReused, NotFound, SceneNotNamed, SceneUnavailable, StoreUnavailable
 from twin.media import CameraImage
 from twin.testing import MemoryJournal
 from twin_app.command_record import CommandRecord, RecordedLink
@@ -194,7 +194,7 @@ async def test_an_order_for_several_scenes_is_answered_by_each_and_obeyed_once_b
 
     assert {"campus": CommandStage.APPLIED, "harbour": CommandStage.APPLIED} == {k: a.stage for k, a in first.items()}
     assert (first, 2) == (again, len(scenes.obeyed))
-    assert "c-1" == link.id_of("kim\nk", scene_ids=["campus"])
+    assert "c-1" == link.id_of("kim\nk", "c-9", scene_ids=["campus"])
     with pytest.raises(KeyReused):
         await link.send_to_all(order(body=show), scene_ids=["campus"], timeout_s=1)
 
@@ -217,3 +217,61 @@ async def test_the_record_forgets_the_oldest() -> None:
     await link.send(order("c-0"), timeout_s=1)
 
     assert ["c-0", "c-1", "c-2", "c-0"] == [command_id for _, command_id in scenes.obeyed]
+
+
+async def test_who_comes_meanwhile_with_another_order_under_the_id_is_refused() -> None:
+    scenes, link = bench(FullDisk())
+    scenes.gate = asyncio.Event()
+    first = asyncio.create_task(link.send(order(), timeout_s=1))
+    await asyncio.sleep(0)
+    with pytest.raises(KeyReused):
+        await link.send(order(body=SimulationControl(operation="pause")), timeout_s=1)
+    scenes.gate.set()
+
+    assert CommandStage.APPLIED is (await first).stage
+    assert 1 == len(scenes.obeyed)
+
+
+async def test_a_key_names_one_order_from_the_moment_it_is_first_heard() -> None:
+    _, link = bench(FullDisk(), "campus", "harbour")
+    first = link.id_of("kim\nk", "c-1", scene_ids=["campus"])
+    second = link.id_of("kim\nk", "c-2", scene_ids=["campus", "harbour"])
+    other = link.id_of("lee\nk", "c-3", scene_ids=["harbour"])
+
+    assert ("c-1", "c-1", "c-3") == (first, second, other)
+
+
+async def test_an_order_that_the_disk_refused_can_be_given_again() -> None:
+    journal = FullDisk()
+    scenes, link = bench(journal)
+    journal.full.add("command")
+    with pytest.raises(StoreUnavailable):
+        await link.send(order(), timeout_s=1, key="k")
+    journal.full.clear()
+    result = await link.send(order(), timeout_s=1, key="k")
+
+    assert (CommandStage.APPLIED, [("main", "c-1")]) == (result.stage, scenes.obeyed)
+
+
+async def test_who_waits_when_the_scene_ends_is_told_so() -> None:
+    scenes, link = bench(FullDisk())
+    scenes.gate = asyncio.Event()
+    waiting = asyncio.create_task(link.send(order(), timeout_s=5))
+    await asyncio.sleep(0.01)
+    await link.close("main")
+    with pytest.raises(SceneUnavailable, match="`main` ends"):
+        await waiting
+
+
+async def test_who_gives_up_waiting_is_cancelled_and_the_order_goes_on() -> None:
+    scenes, link = bench(FullDisk())
+    scenes.gate = asyncio.Event()
+    waiting = asyncio.create_task(link.send(order(), timeout_s=5))
+    await asyncio.sleep(0.01)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    scenes.gate.set()
+    result = await link.send(order(), timeout_s=1)
+
+    assert (CommandStage.APPLIED, 1) == (result.stage, len(scenes.obeyed))

@@ -4,6 +4,8 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from twin.clock import CivilTime
 from twin.commands import Command, SetAttribute, SetAttributes, SimulationControl
@@ -202,3 +204,18 @@ def test_the_inbox_is_bounded_and_knows_entities_that_come_later():
     assert (time_s, index.tolist()) == (kinds[-1].index, [kinds[0].index, kinds[-1].index])
     assert place_m[:, 0].tolist() == index.tolist()
     assert inbox.take()[0] is None
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(times=st.lists(st.floats(0.0, 3e9), max_size=12), places=st.lists(st.floats(width=32), min_size=2, max_size=2))
+def test_whatever_clock_and_places_an_engine_tells_time_never_goes_back(scenario, topology, times, places):
+    world = FollowedWorld(scenario, topology, CIVIL, **EVERYTHING)
+    world.follow(MotionInbox())
+    ends, stood_s = [], world.sim_time_s
+    for told_s in times:
+        world.inbox.put(told(topology, told_s, place=places))
+        produced = world.advance()
+        ends.extend(report.period_end_sim_time_s for report in produced.reports)
+        assert world.sim_time_s >= stood_s
+        stood_s = world.sim_time_s
+    assert ends == sorted(set(ends))

@@ -10,11 +10,11 @@ ROOT = Path(__file__).parents[2]
 OURS = {"twin", "bridge", "agent", "knowledge_graph", "twin_app"}
 ALLOWED = {
     "twin": {"numpy"},
-    "bridge": {"numpy", "grpc", "google", "structlog"},
+    "bridge": {"numpy", "grpc", "google", "structlog", "websockets"},
     "knowledge_graph": {"ladybug"},
     "agent": {"numpy", "pydantic", "safetensors", "structlog", "tokenizers"},
     "twin_app": {
-        "duckdb", "fastapi", "httpx", "numpy", "PIL", "platformdirs", "pydantic", "pydantic_settings",
+        "cryptography", "duckdb", "fastapi", "grpc", "httpx", "numpy", "PIL", "platformdirs", "pydantic", "pydantic_settings",
         "pyproj", "rich", "starlette", "structlog", "typer", "uvicorn", "yaml",
     },
 }  # fmt: skip

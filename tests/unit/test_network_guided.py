@@ -197,9 +197,7 @@ def test_a_walking_network_takes_no_places(scenario, topology):
 
 
 def test_more_entities_leave_the_figures_as_they_are(scenario, topology, network):
-    grown = topology.with_entities(
-        [Entity(index=topology.next_index, id="place-kiosk", kind=Kind.PLACE, name="kiosk")]
-    )
+    grown = topology.with_entities([Entity(index=topology.next_index, id="place-kiosk", kind=Kind.PLACE, name="kiosk")])
     other = Network(scenario, topology, CIVIL, seed=5)
     other.guide()
     other.adopt(grown)

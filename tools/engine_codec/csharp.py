@@ -233,13 +233,8 @@ def _cases(field: Field, message: Message) -> list[tuple[int, list[str]]]:
     name, inside = _public(field, message), _private(field)
     match field.shape:
         case Shape.SINGLE if field.kind is Kind.MESSAGE:
-            made = f"if ({name} == null)"
-            return [
-                (
-                    field.tag,
-                    [made, "{", f"    {name} = new {field.type_name}();", "}", "", f"reader.ReadMessage({name});"],
-                )
-            ]
+            made = f"if ({name} == null) {name} = new {field.type_name}();"
+            return [(field.tag, [made, f"reader.ReadMessage({name});"])]
         case Shape.SINGLE:
             return [(field.tag, [f"{name} = {_read(field)};"])]
         case Shape.MAP:
@@ -271,9 +266,7 @@ def _cases(field: Field, message: Message) -> list[tuple[int, list[str]]]:
 def _write(message: Message) -> list[str]:
     lines = ["public override void WriteTo(WireWriter writer)", "{"]
     for field in reversed(message.fields):
-        lines += indented([*_put(field, message), ""])
-    if message.fields:
-        lines.pop()
+        lines += indented(_put(field, message))
     lines.append("}")
     for field in message.fields:
         if field.shape is Shape.MAP:
@@ -287,11 +280,11 @@ def _put(field: Field, message: Message) -> list[str]:
     if field.oneof:
         cast = "(int)" if field.kind is Kind.ENUM else ""
         condition = f"{camel(field.oneof)} == {camel(field.oneof)}Kind.{name}"
-        return [f"if ({condition})", "{", f"    {write}{cast}{name});", "}"]
+        return [f"if ({condition}) {write}{cast}{name});"]
     match field.shape:
         case Shape.SINGLE:
             value = f"(int){name}" if field.kind is Kind.ENUM else name
-            return [f"if ({_is_set(field, name)})", "{", f"    {write}{value});", "}"]
+            return [f"if ({_is_set(field, name)}) {write}{value});"]
         case Shape.MAP:
             return _put_entries(field, inside)
         case Shape.LIST if field.kind is Kind.ENUM:
@@ -310,10 +303,10 @@ def _put(field: Field, message: Message) -> list[str]:
             ]
         case Shape.LIST if field.kind.packable:
             write = f"writer.{_WRITES[field.kind]}s({field.tag}, {inside}.Items);"
-            return [f"if ({inside}.Count > 0)", "{", f"    {write}", "}"]
+            return [f"if ({inside}.Count > 0) {write}"]
         case Shape.LIST:
-            loop = f"    for (int i = {inside}.Count - 1; i >= 0; i--)"
-            return [f"if ({inside} != null)", "{", loop, "    {", f"        {write}{inside}[i]);", "    }", "}"]
+            loop = f"    for (int i = {inside}.Count - 1; i >= 0; i--) {write}{inside}[i]);"
+            return [f"if ({inside} != null)", "{", loop, "}"]
     assert_never(field.shape)
 
 

@@ -95,7 +95,6 @@ twin6g::Outcome obey(SmallWorld& world, const twin6g::Command& command) {
 
 int run(const Options& options) {
   SmallWorld world;
-  std::atomic<double> resume_at_s{0.0};
   std::atomic<double> rate_hz{10.0};
   std::atomic<std::uint64_t> figures{0};
   const auto& provides = options.settings.provides;
@@ -103,7 +102,6 @@ int run(const Options& options) {
   twin6g::Handlers handlers;
   handlers.on_start = [&](const bridge::v1::Welcome& welcome, const twin6g::Inventory& inventory) {
     if (welcome.telemetry_rate_hz() > 0) rate_hz = welcome.telemetry_rate_hz();
-    resume_at_s = welcome.has_resume_time() ? welcome.resume_at_sim_s() : 0.0;
     print("start", {{"session", quoted(welcome.session_id())},
                     {"resumed", welcome.resumed() ? "true" : "false"},
                     {"revision", std::to_string(inventory.revision())},
@@ -141,7 +139,7 @@ int run(const Options& options) {
     wanted.add_channels(bridge::v1::CHANNEL_ALARMS);
     scene.subscribe(std::move(wanted));
   }
-  const double begin_s = std::ceil(resume_at_s + 1e-9);
+  const double begin_s = std::ceil(scene.first_sim_time_s());
   if (counts) scene.send_observed(world.configuration());
   scene.send_live(begin_s);
 

@@ -4,7 +4,6 @@
 #include <atomic>
 #include <cmath>
 #include <condition_variable>
-#include <deque>
 #include <fstream>
 #include <map>
 #include <mutex>
@@ -13,10 +12,9 @@
 #include <stdexcept>
 #include <thread>
 #include <utility>
-#include <variant>
 
-#include "command_record.hpp"
 #include "connection.hpp"
+#include "obeyer.hpp"
 #include "outbox.hpp"
 #include "receipts.hpp"
 #include "wall_clock.hpp"
@@ -24,7 +22,6 @@
 namespace twin6g {
 namespace {
 
-using bridge::v1::CommandStage;
 using bridge::v1::ConnectResponse;
 using Steady = std::chrono::steady_clock;
 
@@ -32,8 +29,6 @@ constexpr std::uint32_t kProtocolVersion = 1;
 constexpr double kFirstPauseS = 0.25;
 constexpr double kLongestPauseLoopbackS = 2.0;
 constexpr double kLongestPauseS = 30.0;
-constexpr std::size_t kChunkBytes = 256 * 1024;
-constexpr std::size_t kMostOrders = 1024;
 // Credit for what was subscribed: given at once, and back in lots of half.
 constexpr std::uint32_t kCredit = 16;
 
@@ -62,26 +57,20 @@ class SceneClient::Life : public ConnectionHost {
         credentials_(settings_.ca_file.empty()
                          ? grpc::InsecureChannelCredentials()
                          : grpc::SslCredentials({read_file(settings_.ca_file), "", ""})),
-        record_(settings_.record_file),
-        outbox_(settings_.most_messages, settings_.most_bytes) {
+        outbox_(settings_.most_messages, settings_.most_bytes),
+        obeyer_(handlers_, settings_.record_file, outbox_, receipts_, [this] { return situation(); },
+                [this](const std::vector<EntityAttribute>& observed) { applied(observed); }) {
     for (const auto provision : settings_.provides) {
       if (provision != bridge::v1::PROVISION_MOTION && provision != bridge::v1::PROVISION_KPI) {
         throw std::invalid_argument("this client provides MOTION and KPI only");
       }
     }
-    obeyer_ = std::thread([this] { obey_orders(); });
     runner_ = std::thread([this] { run(); });
   }
 
   ~Life() override {
     close("");
-    {
-      const std::lock_guard lock(mutex_);
-      closed_ = true;
-      changed_.notify_all();
-    }
     runner_.join();
-    obeyer_.join();
   }
 
   bool wait_ready(std::chrono::milliseconds timeout) {
@@ -182,12 +171,6 @@ class SceneClient::Life : public ConnectionHost {
   bool drained(std::chrono::milliseconds timeout) { return outbox_.drained(Steady::now() + timeout); }
 
  private:
-  struct Order {
-    std::uint64_t seq;
-    std::uint64_t life;
-    std::variant<Command, bridge::v1::CameraRequest> what;
-  };
-
   // Connecting, and coming back.
 
   void run() {
@@ -276,12 +259,14 @@ class SceneClient::Life : public ConnectionHost {
     std::unique_lock lock(mutex_);
     if (!observed_.empty()) tell_observed();
     if (live_) tell_live();
-    started_ = ready_ = true;
-    changed_.notify_all();
+    ready_ = true;
     const auto welcome = welcome_;
     const auto inventory = inventory_;
     lock.unlock();
     if (handlers_.on_start) handlers_.on_start(welcome, *inventory);
+    lock.lock();
+    started_ = true;  // who waits for it may rely on what the handler did
+    changed_.notify_all();
   }
 
   // Reading.
@@ -376,129 +361,16 @@ class SceneClient::Life : public ConnectionHost {
     outbox_.control(std::move(request));
   }
 
-  // Orders.
-
-  void take_order(Order order) {
+  Obeyer::Situation situation() const {
     const std::lock_guard lock(mutex_);
-    if (orders_.size() >= kMostOrders) throw RuleBroken("the scene obeys too slowly: too many orders wait");
-    orders_.push_back(std::move(order));
-    changed_.notify_all();
+    return {inventory_->revision(), welcome_.fencing_number()};
   }
-
-  void obey_orders() {
-    for (;;) {
-      std::unique_lock lock(mutex_);
-      changed_.wait(lock, [this] { return closed_ || !orders_.empty(); });
-      if (orders_.empty()) return;
-      const Order order = std::move(orders_.front());
-      orders_.pop_front();
-      lock.unlock();
-      if (const auto* command = std::get_if<Command>(&order.what)) {
-        obey(*command);
-      } else {
-        take_picture(std::get<bridge::v1::CameraRequest>(order.what));
-      }
-      if (order.seq != 0) outbox_.acknowledge(receipts_.done(order.seq, order.life));
-    }
+  void applied(const std::vector<EntityAttribute>& observed) {
+    const std::lock_guard lock(mutex_);
+    for (const auto& attribute : observed) note_observed(attribute);
   }
-
-  void obey(const Command& command) {
-    if (const auto known = record_.find(command.id())) {
-      answer(*known);
-      return;
-    }
-    CommandAck ack;
-    ack.set_command_id(command.id());
-    ack.set_stage(bridge::v1::COMMAND_STAGE_RECEIVED);
-    answer(ack);
-    const Outcome outcome = outcome_of(command);
-    ack.set_stage(outcome.stage);
-    ack.set_reason(outcome.reason);
-    ack.set_sim_time_s(outbox_.sim_time_s());
-    for (const auto& attribute : outcome.observed) *ack.add_observed() = attribute;
-    if (!command.dry_run()) {
-      try {
-        record_.keep(ack);
-      } catch (const std::exception& error) {
-        ack.set_reason("obeyed as " + CommandStage_Name(outcome.stage) + ", but " + error.what());
-        ack.set_stage(bridge::v1::COMMAND_STAGE_FAILED);
-      }
-      if (outcome.stage == bridge::v1::COMMAND_STAGE_APPLIED) {
-        const std::lock_guard lock(mutex_);
-        for (const auto& attribute : outcome.observed) note_observed(attribute);
-      }
-    }
-    answer(ack);
-  }
-
-  Outcome outcome_of(const Command& command) {
-    if (command.deadline_unix_ns() != 0 && wall_clock_ns() > command.deadline_unix_ns()) {
-      return {bridge::v1::COMMAND_STAGE_EXPIRED, {}, "the deadline had passed when the scene got the command"};
-    }
-    std::uint64_t revision = 0;
-    std::uint64_t fencing_number = 0;
-    {
-      const std::lock_guard lock(mutex_);
-      revision = inventory_->revision();
-      fencing_number = welcome_.fencing_number();
-    }
-    const auto reject = [](std::string reason) {
-      return Outcome{bridge::v1::COMMAND_STAGE_REJECTED, {}, std::move(reason)};
-    };
-    if (command.fencing_number() != 0 && command.fencing_number() < fencing_number) {
-      return reject("sent under the ownership `" + std::to_string(command.fencing_number()) + "`, the scene has `" +
-                    std::to_string(fencing_number) + "`");
-    }
-    if (command.expected_revision() != 0 && command.expected_revision() != revision) {
-      return reject("made for revision `" + std::to_string(command.expected_revision()) + "`, the scene is at `" +
-                    std::to_string(revision) + "`");
-    }
-    if (command.body_case() == Command::BODY_NOT_SET) return reject("the scene does not know this kind of order");
-    if (!handlers_.on_command) return reject("this scene obeys no commands");
-    try {
-      return handlers_.on_command(command);
-    } catch (const std::exception& error) {
-      return {bridge::v1::COMMAND_STAGE_FAILED, {}, error.what()};
-    }
-  }
-
-  void answer(const CommandAck& ack) {
-    bridge::v1::ConnectRequest request;
-    *request.mutable_command_ack() = ack;
-    outbox_.answer(std::move(request));
-  }
-
-  void take_picture(const bridge::v1::CameraRequest& wanted) {
-    Picture picture;
-    picture.reason = "this scene has no camera";
-    if (handlers_.on_camera) {
-      try {
-        picture = handlers_.on_camera(wanted);
-      } catch (const std::exception& error) {
-        picture = {};
-        picture.reason = error.what();
-      }
-    }
-    std::size_t begin = 0;
-    do {
-      bridge::v1::ConnectRequest request;
-      auto* frame = request.mutable_camera_frame();
-      frame->set_request_id(wanted.request_id());
-      frame->set_camera_id(wanted.camera_id());
-      frame->set_sim_time_s(outbox_.sim_time_s());
-      frame->set_reason(picture.reason);
-      if (picture.reason.empty()) {
-        frame->set_codec(picture.codec);
-        frame->set_width(picture.width);
-        frame->set_height(picture.height);
-        frame->set_total_bytes(static_cast<std::uint32_t>(picture.bytes.size()));
-        frame->set_offset(begin);
-        frame->set_data(picture.bytes.substr(begin, kChunkBytes));
-        begin += kChunkBytes;
-      }
-      frame->set_last(!picture.reason.empty() || begin >= picture.bytes.size());
-      outbox_.control(std::move(request));
-    } while (picture.reason.empty() && begin < picture.bytes.size());
+  void take_order(Obeyer::Order order) {
+    if (!obeyer_.take(std::move(order))) throw RuleBroken("the scene obeys too slowly: too many orders wait");
   }
 
   // Repeated after a start. The caller holds the mutex.
@@ -557,7 +429,6 @@ class SceneClient::Life : public ConnectionHost {
   const Settings settings_;
   const Handlers handlers_;
   const std::shared_ptr<grpc::ChannelCredentials> credentials_;
-  CommandRecord record_;
   Outbox outbox_;
   Receipts receipts_;
   Inventory growing_;                     // of the reading thread
@@ -571,7 +442,6 @@ class SceneClient::Life : public ConnectionHost {
   bool ready_ = false;
   bool started_ = false;
   bool closing_ = false;
-  bool closed_ = false;
   bool over_ = false;
   bool live_ = false;
   std::optional<Failure> failure_;
@@ -582,8 +452,7 @@ class SceneClient::Life : public ConnectionHost {
   std::optional<bridge::v1::Subscribe> subscribe_;
   std::optional<bridge::v1::Presence> presence_;
   std::map<bridge::v1::Channel, std::uint32_t> taken_;
-  std::deque<Order> orders_;
-  std::thread obeyer_;
+  Obeyer obeyer_;  // after everything that it uses
   std::thread runner_;
 };
 
@@ -596,6 +465,12 @@ void SceneClient::close(const std::string& reason) { life_->close(reason); }
 bool SceneClient::connected() const { return life_->connected(); }
 std::optional<Failure> SceneClient::failure() const { return life_->failure(); }
 bridge::v1::Welcome SceneClient::welcome() const { return life_->welcome(); }
+double SceneClient::first_sim_time_s() const {
+  const bridge::v1::Welcome welcome = life_->welcome();
+  const double remembered_s = welcome.has_resume_time() ? welcome.resume_at_sim_s() : 0.0;
+  const double now_s = static_cast<double>(wall_clock_ns()) / 1e9 - unix_s_of(welcome.sim_epoch());
+  return now_s > remembered_s ? now_s : remembered_s;  // an epoch that cannot be read makes now NaN
+}
 std::shared_ptr<const Inventory> SceneClient::inventory() const { return life_->inventory(); }
 Statistics SceneClient::statistics() const { return life_->statistics(); }
 void SceneClient::send_telemetry(bridge::v1::Telemetry batch) { life_->send_telemetry(std::move(batch)); }

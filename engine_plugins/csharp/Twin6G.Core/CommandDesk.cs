@@ -45,7 +45,16 @@ namespace Twin6G.Core
         {
             if (unrecorded != null)
             {
-                return Record();
+                string waiting = unrecorded.CommandId;
+                if (!Record())
+                {
+                    return false;
+                }
+
+                if (waiting == command.Id)
+                {
+                    return true;
+                }
             }
 
             CommandAck before;

@@ -27,7 +27,8 @@ namespace Twin6G.Core
         {
             int columns = offset.Length;
             int count = integers.Length / 2;
-            if (columns != scale.Length || integers.Length % 2 != 0 || (columns == 0 ? count > 0 : count % columns != 0))
+            bool rows = columns == 0 ? count == 0 : count % columns == 0;
+            if (columns != scale.Length || integers.Length % 2 != 0 || !rows)
             {
                 throw new ProtocolException(
                     count + " integers do not make rows of " + columns + " offsets and " + scale.Length + " scales.");

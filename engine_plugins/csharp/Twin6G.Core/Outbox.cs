@@ -8,8 +8,8 @@ namespace Twin6G.Core
 {
     /// <summary>The outgoing half of a session. Filled from the engine's thread, emptied by the network's.
     ///
-    /// Control messages go first, then lossless ones (kept until acknowledged, at most a window of them under way), then
-    /// the newest Telemetry when there is credit for it, then a bare acknowledgement.</summary>
+    /// Control messages go first, then lossless ones (kept until acknowledged, at most a window of them under way),
+    /// then the newest Telemetry when there is credit for it, then a bare acknowledgement.</summary>
     internal sealed class Outbox
     {
         private const int MostControl = 1024;
@@ -62,7 +62,7 @@ namespace Twin6G.Core
             }
         }
 
-        /// <summary>Goes on in a new stream after what the twin has; later ones go again under their old numbers.</summary>
+        /// <summary>Goes on after what the twin has; later ones go again under their old numbers.</summary>
         internal void Resume(ulong arrived, uint lossless, uint telemetryCredits)
         {
             lock (gate)
@@ -101,10 +101,9 @@ namespace Twin6G.Core
             return true;
         }
 
-        /// <summary>Queues a lossless message; `anyway` for the few that answer what the twin asked.</summary>
-        internal void SendLossless(ConnectRequest message, bool anyway)
+        /// <summary>Queues a serialized lossless message; `anyway` for what answers the twin.</summary>
+        internal void SendLossless(byte[] body, bool anyway)
         {
-            byte[] body = message.ToBytes();
             lock (gate)
             {
                 if (kept.Count >= maxKept && !anyway)
@@ -120,10 +119,9 @@ namespace Twin6G.Core
             Wake();
         }
 
-        /// <summary>Puts a newest-wins message into its slot; what lay there is dropped and counted.</summary>
-        internal void Offer(ConnectRequest message)
+        /// <summary>Puts a serialized message into the newest-wins slot; what lay there is lost and counted.</summary>
+        internal void Offer(byte[] body)
         {
-            byte[] body = message.ToBytes();
             lock (gate)
             {
                 if (!open)
@@ -182,7 +180,9 @@ namespace Twin6G.Core
                 }
 
                 droppedTold = Dropped;
-                return new FlowReport { Channel = Channel.Telemetry, Dropped = Dropped, AgeMs = (float)(1000.0 * AgeS) };
+                FlowReport report = new FlowReport { Channel = Channel.Telemetry, Dropped = Dropped };
+                report.AgeMs = (float)(1000.0 * AgeS);
+                return report;
             }
         }
 
@@ -265,7 +265,7 @@ namespace Twin6G.Core
         {
             if (seq > everSent)
             {
-                throw new ProtocolException("The twin acknowledges " + seq + ", the last one sent is " + everSent + ".");
+                throw new ProtocolException("The twin acknowledges " + seq + ", only " + everSent + " were sent.");
             }
 
             for (; firstKept <= seq; firstKept++)

@@ -1,9 +1,9 @@
 // A session with the twin: the state machine of docs/bridge.md, without any engine.
 //
-// Two threads meet here. The network's runs Run and everything below it: it connects, keeps the stream alive, checks
-// numbers, and puts what concerns the scene into a queue. The engine's thread calls Pump, as an Update would, which
-// empties the queue within a budget; lossless messages are acknowledged when they were dealt with there. A game that
-// stands still for a while therefore stays connected, and misses nothing.
+// Two threads meet here. The network's (SessionNetwork.cs) connects, keeps the stream alive, checks numbers, and puts
+// what concerns the scene into a queue. The engine's (this file) calls Pump, as an Update would, which empties the
+// queue within a budget; lossless messages are acknowledged when they were dealt with there. A game that stands still
+// for a while therefore stays connected, and misses nothing.
 using System;
 using System.Collections.Concurrent;
 using System.Collections.Generic;
@@ -14,32 +14,23 @@ using Twin6G.Wire;
 namespace Twin6G.Core
 {
     /// <summary>Connects a scene with the twin, comes back after breaks, and hands over what the twin says.</summary>
-    public sealed class TwinSession : IDisposable
+    public sealed partial class TwinSession : IDisposable
     {
-        private const int MostWaiting = 65536;
         private const int PicturePartBytes = 256 * 1024;
         private const int HeaderBytes = 64;
-        private const double LongestWaitS = 3600.0;
-        private const double DefaultHeartbeatS = 2.0;
         private readonly SessionOptions options;
         private readonly TwinScene scene;
         private readonly ITransport transport;
         private readonly Outbox outbox;
         private readonly CommandDesk desk;
-        private readonly Backoff backoff;
-        private readonly Receipts receipts = new Receipts();
         private readonly ConcurrentQueue<Item> inbox = new ConcurrentQueue<Item>();
         private readonly CancellationTokenSource cut = new CancellationTokenSource();
         private readonly List<EntityAttribute> configuration = new List<EntityAttribute>();
         private Task running;
         private volatile bool stopping;
         private volatile int generation;
-        private volatile bool everWelcome;
         private int waiting;
-        private ResumePoint resume;
         private Welcome welcome;
-        private double heardAtS;
-        private ulong probes;
         private double simTimeS;
         private ulong telemetryNumber;
         private Subscribe subscription;
@@ -170,12 +161,12 @@ namespace Twin6G.Core
             batch.Epoch = options.Epoch;
             batch.Number = ++telemetryNumber;
             batch.Revision = Inventory.Revision;
-            outbox.Offer(new ConnectRequest { Telemetry = batch });
+            outbox.Offer(Sized(new ConnectRequest { Telemetry = batch }));
             return true;
         }
 
-        /// <summary>Tells something that must not get lost: PmReport, LiveNotice, ObservedConfiguration, Event, Alarm or
-        /// Contribute. Kept until the twin has it, over breaks and restarts of the twin.</summary>
+        /// <summary>Tells something that must not get lost: PmReport, LiveNotice, ObservedConfiguration, Event, Alarm
+        /// or Contribute. Kept until the twin has it, over breaks and restarts of the twin.</summary>
         public void Tell(ConnectRequest message)
         {
             switch (message.Body)
@@ -186,7 +177,7 @@ namespace Twin6G.Core
                 case ConnectRequest.BodyKind.Event:
                 case ConnectRequest.BodyKind.Alarm:
                 case ConnectRequest.BodyKind.Contribute:
-                    outbox.SendLossless(message, false);
+                    outbox.SendLossless(Sized(message), false);
                     break;
                 default:
                     throw new ArgumentException("A " + message.Body + " is not lossless; use Say.", "message");
@@ -227,328 +218,6 @@ namespace Twin6G.Core
         {
             stopping = true;
             cut.Cancel();
-        }
-
-        // The network's side.
-        private async Task Run()
-        {
-            while (true)
-            {
-                int before = Streams;
-                string reason = "the twin ended the stream";
-                double waitS = 0.0;
-                try
-                {
-                    reason = await OneStream().ConfigureAwait(false);
-                }
-                catch (RefusedException refused)
-                {
-                    if (refused.RetryAfterS <= 0.0)
-                    {
-                        End(refused.Message);
-                        return;
-                    }
-
-                    reason = refused.Message;
-                    waitS = Math.Min(refused.RetryAfterS, LongestWaitS);
-                }
-                catch (TransportException broken)
-                {
-                    reason = broken.Message;
-                }
-                catch (ProtocolException fault)
-                {
-                    End(fault.Message);
-                    return;
-                }
-                catch (WireException fault)
-                {
-                    End("the twin sent bytes that are no message: " + fault.Message);
-                    return;
-                }
-                catch (Exception failure)
-                {
-                    End("the session failed: " + failure);
-                    return;
-                }
-
-                outbox.Suspend();
-                if (stopping)
-                {
-                    End(reason);
-                    return;
-                }
-
-                if (Streams > before)
-                {
-                    backoff.Reset();
-                }
-
-                Enqueue(Item.Of(SessionState.Waiting, reason));
-                try
-                {
-                    await Task.Delay(TimeSpan.FromSeconds(waitS + backoff.NextS()), cut.Token).ConfigureAwait(false);
-                }
-                catch (OperationCanceledException)
-                {
-                    End("stopped");
-                    return;
-                }
-
-                Enqueue(Item.Of(SessionState.Connecting, reason));
-            }
-        }
-
-        private void End(string reason)
-        {
-            outbox.Suspend();
-            Enqueue(Item.Of(SessionState.Ended, reason));
-        }
-
-        /// <summary>Serves one stream and returns why it ended.</summary>
-        private async Task<string> OneStream()
-        {
-            using (CancellationTokenSource over = CancellationTokenSource.CreateLinkedTokenSource(cut.Token))
-            using (IConnection connection = await transport.Connect(options.Address, over.Token).ConfigureAwait(false))
-            {
-                await connection.Send(Hello(), over.Token).ConfigureAwait(false);
-                Begin(await First(connection, over).ConfigureAwait(false));
-                Task<string> reading = Read(connection, over.Token);
-                Task<string> writing = Write(connection, over.Token);
-                Task<string> first = await Task.WhenAny(reading, writing).ConfigureAwait(false);
-                over.Cancel();
-                connection.Dispose();
-                Task<string> second = first == reading ? writing : reading;
-                try
-                {
-                    await second.ConfigureAwait(false);
-                }
-                catch (Exception)
-                {
-                    // It was cut off on purpose; what counts is why the first one ended.
-                }
-
-                return await first.ConfigureAwait(false);
-            }
-        }
-
-        private ArraySegment<byte> Hello()
-        {
-            Hello hello = new Hello();
-            hello.ProtocolMin = 1;
-            hello.ProtocolMax = 1;
-            hello.Role = options.Role;
-            hello.SceneId = options.SceneId;
-            hello.Provides = options.Provides;
-            hello.Engine = options.Engine;
-            hello.EngineVersion = options.EngineVersion;
-            hello.Frame = options.Frame;
-            hello.Capabilities = options.Capabilities;
-            hello.Token = options.Token;
-            hello.Epoch = options.Epoch;
-            hello.Takeover = options.Takeover && !everWelcome;
-            if (resume != null)
-            {
-                // What arrived is in this program's memory, dealt with or not: it need not come again.
-                resume.LastSeq = receipts.Last;
-                hello.Resume = resume;
-            }
-
-            ConnectRequest request = new ConnectRequest { Hello = hello };
-            request.WallTimeUnixNs = Clocks.UnixNs;
-            request.SimTimeS = SimTimeS;
-            return new ArraySegment<byte>(request.ToBytes());
-        }
-
-        private async Task<ConnectResponse> First(IConnection connection, CancellationTokenSource over)
-        {
-            Task<ArraySegment<byte>> receiving = connection.Receive(over.Token);
-            Task patience = Task.Delay(TimeSpan.FromSeconds(options.WelcomeTimeoutS), over.Token);
-            if (await Task.WhenAny(receiving, patience).ConfigureAwait(false) != receiving)
-            {
-                over.Cancel();
-                throw new TransportException("the twin did not answer Hello in time", null);
-            }
-
-            ArraySegment<byte> bytes = await receiving.ConfigureAwait(false);
-            if (bytes.Array == null)
-            {
-                throw new TransportException("the twin ended the stream before Welcome: " + connection.EndReason, null);
-            }
-
-            return ConnectResponse.Parse(new WireReader(bytes.Array, bytes.Offset, bytes.Count));
-        }
-
-        private void Begin(ConnectResponse first)
-        {
-            if (first.Refusal != null)
-            {
-                throw new RefusedException(first.Refusal);
-            }
-
-            Welcome said = first.Welcome;
-            if (said == null)
-            {
-                throw new ProtocolException("The twin began with " + first.Body + ", not with Welcome.");
-            }
-
-            if (said.Resumed)
-            {
-                if (resume == null || resume.SessionId != said.SessionId)
-                {
-                    throw new ProtocolException("The twin resumes a session that was not asked for.");
-                }
-
-                outbox.Resume(first.Ack, said.LosslessWindow, said.TelemetryCredits);
-                receipts.Resume();
-                Resumed++;
-            }
-            else
-            {
-                outbox.Restart(said.LosslessWindow, said.TelemetryCredits);
-                receipts.Restart();
-                generation++;
-            }
-
-            resume = said.ResumeToken.Length > 0
-                ? new ResumePoint { SessionId = said.SessionId, ResumeToken = said.ResumeToken }
-                : null;
-            Volatile.Write(ref welcome, said);
-            everWelcome = true;
-            Streams++;
-            heardAtS = Clocks.SteadyS;
-            Enqueue(Item.Of(first, generation));
-        }
-
-        private async Task<string> Read(IConnection connection, CancellationToken cancel)
-        {
-            while (true)
-            {
-                ArraySegment<byte> bytes = await connection.Receive(cancel).ConfigureAwait(false);
-                if (bytes.Array == null)
-                {
-                    return connection.EndReason.Length > 0 ? connection.EndReason : "the twin ended the stream";
-                }
-
-                heardAtS = Clocks.SteadyS;
-                WireReader reader = new WireReader(bytes.Array, bytes.Offset, bytes.Count);
-                ConnectResponse message = ConnectResponse.Parse(reader);
-                if (message.Ack > 0)
-                {
-                    outbox.Acknowledged(message.Ack);
-                }
-
-                if (message.Seq > 0 && !receipts.Arrived(message.Seq))
-                {
-                    continue; // it was here before the stream broke
-                }
-
-                Take(message, reader.UnknownFields > 0);
-            }
-        }
-
-        /// <summary>Deals at once with what keeps the stream alive; the rest is the scene's.</summary>
-        private void Take(ConnectResponse message, bool hasUnknown)
-        {
-            switch (message.Body)
-            {
-                case ConnectResponse.BodyKind.Heartbeat:
-                    HeartbeatReply reply = new HeartbeatReply();
-                    reply.Number = message.Heartbeat.Number;
-                    reply.SentUnixNs = message.Heartbeat.SentUnixNs;
-                    reply.ReceivedUnixNs = Clocks.UnixNs;
-                    outbox.SendNow(new ConnectRequest { HeartbeatReply = reply });
-                    FlowReport losses = outbox.TakeFlowReport();
-                    if (losses != null)
-                    {
-                        outbox.SendNow(new ConnectRequest { FlowReport = losses });
-                    }
-
-                    break;
-                case ConnectResponse.BodyKind.HeartbeatReply:
-                    TakeClock(message.HeartbeatReply);
-                    break;
-                case ConnectResponse.BodyKind.Credit:
-                    if (message.Credit.Channel == Channel.Telemetry)
-                    {
-                        outbox.Grant(message.Credit.Messages);
-                    }
-
-                    break;
-                case ConnectResponse.BodyKind.Refusal:
-                    throw new RefusedException(message.Refusal);
-                case ConnectResponse.BodyKind.None:
-                    UnknownBodies += hasUnknown ? 1UL : 0UL;
-                    if (message.Seq > 0)
-                    {
-                        Enqueue(Item.Of(message, generation));
-                    }
-
-                    break;
-                default:
-                    Enqueue(Item.Of(message, generation));
-                    if (message.Notice != null && message.Notice.Code == NoticeCode.TakenOver)
-                    {
-                        throw new ProtocolException(message.Notice.Message + "; this one gives way");
-                    }
-
-                    break;
-            }
-        }
-
-        /// <summary>The offset assumes that both ways take equally long.</summary>
-        private void TakeClock(HeartbeatReply reply)
-        {
-            double nowNs = Clocks.UnixNs;
-            RoundTripS = (nowNs - reply.SentUnixNs) / 1e9;
-            ClockOffsetS = (reply.ReceivedUnixNs - ((nowNs + reply.SentUnixNs) / 2.0)) / 1e9;
-        }
-
-        private async Task<string> Write(IConnection connection, CancellationToken cancel)
-        {
-            double interval = Welcome.HeartbeatIntervalS > 0.0 ? Welcome.HeartbeatIntervalS : DefaultHeartbeatS;
-            double nextProbeS = Clocks.SteadyS + interval;
-            WireWriter writer = new WireWriter(4096);
-            while (true)
-            {
-                double nowS = Clocks.SteadyS;
-                if (nowS - Volatile.Read(ref heardAtS) > 3.0 * interval)
-                {
-                    return "the twin gave no sign of life for three heartbeats";
-                }
-
-                if (nowS >= nextProbeS)
-                {
-                    nextProbeS = nowS + interval;
-                    Heartbeat probe = new Heartbeat { Number = ++probes, SentUnixNs = Clocks.UnixNs };
-                    outbox.SendNow(new ConnectRequest { Heartbeat = probe });
-                }
-
-                while (outbox.TryTake(writer, SimTimeS))
-                {
-                    await connection.Send(writer.Written, cancel).ConfigureAwait(false);
-                }
-
-                double pauseS = Math.Max(0.001, nextProbeS - Clocks.SteadyS);
-                try
-                {
-                    await outbox.Filled(TimeSpan.FromSeconds(pauseS), cancel).ConfigureAwait(false);
-                }
-                catch (OperationCanceledException)
-                {
-                    return "stopped";
-                }
-            }
-        }
-
-        private void Enqueue(Item item)
-        {
-            if (Interlocked.Increment(ref waiting) > MostWaiting && item.Message != null)
-            {
-                throw new ProtocolException(MostWaiting + " messages wait; call Pump, or the twin sends too much.");
-            }
-
-            inbox.Enqueue(item);
         }
 
         // The engine's side.
@@ -715,7 +384,22 @@ namespace Twin6G.Core
 
         private void Answer(CommandAck ack)
         {
-            outbox.SendLossless(new ConnectRequest { CommandAck = ack }, true);
+            outbox.SendLossless(new ConnectRequest { CommandAck = ack }.ToBytes(), true);
+        }
+
+        /// <summary>Returns the message as bytes; throws for one that the twin would end the stream over.</summary>
+        private byte[] Sized(ConnectRequest message)
+        {
+            byte[] body = message.ToBytes();
+            Welcome said = Welcome;
+            if (said != null && said.MaxMessageBytes > 0 && body.Length + HeaderBytes > said.MaxMessageBytes)
+            {
+                throw new ArgumentException(
+                    "A " + message.Body + " of " + body.Length + " bytes; the twin takes " + said.MaxMessageBytes + ".",
+                    "message");
+            }
+
+            return body;
         }
 
         /// <summary>Sends a picture in parts; asked for, it needs no credit (rule M1).</summary>
@@ -766,17 +450,6 @@ namespace Twin6G.Core
             {
                 return new Item { State = state, Reason = reason };
             }
-        }
-
-        private sealed class RefusedException : Exception
-        {
-            internal RefusedException(Refusal refusal)
-                : base(refusal.Code + ": " + refusal.Message)
-            {
-                RetryAfterS = refusal.RetryAfterS;
-            }
-
-            internal double RetryAfterS { get; private set; }
         }
     }
 }

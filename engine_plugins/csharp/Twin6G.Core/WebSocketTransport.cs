@@ -97,6 +97,11 @@ namespace Twin6G.Core
                         return default(ArraySegment<byte>);
                     }
 
+                    if (part.MessageType == WebSocketMessageType.Text)
+                    {
+                        throw new ProtocolException("The twin sent a text frame; the contract has only binary ones.");
+                    }
+
                     count += part.Count;
                     if (part.EndOfMessage)
                     {

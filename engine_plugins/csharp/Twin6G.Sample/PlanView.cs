@@ -46,7 +46,7 @@ namespace Twin6G.Sample
         }
 
         private static void Paint(
-            byte[] pixels, int width, int height, double halfWidthM, List<float[]> places, byte red, byte green, byte blue)
+            byte[] pixels, int width, int height, double halfWidthM, List<float[]> places, params byte[] colour)
         {
             double pixelsPerM = width / (2.0 * halfWidthM);
             foreach (float[] at in places)
@@ -58,9 +58,7 @@ namespace Twin6G.Sample
                     for (int x = Math.Max(column - 1, 0); x <= Math.Min(column + 1, width - 1); x++)
                     {
                         int pixel = 3 * ((y * width) + x);
-                        pixels[pixel] = red;
-                        pixels[pixel + 1] = green;
-                        pixels[pixel + 2] = blue;
+                        Buffer.BlockCopy(colour, 0, pixels, pixel, 3);
                     }
                 }
             }

@@ -326,30 +326,11 @@ namespace Twin6G.Wire
 
         public override void WriteTo(WireWriter writer)
         {
-            if (Bits.Of(Score) != 0)
-            {
-                writer.Double(41, Score);
-            }
-
-            if (!string.IsNullOrEmpty(Unit))
-            {
-                writer.String(34, Unit);
-            }
-
-            if (Bits.Of(Expected) != 0)
-            {
-                writer.Double(25, Expected);
-            }
-
-            if (Bits.Of(Value) != 0)
-            {
-                writer.Double(17, Value);
-            }
-
-            if (!string.IsNullOrEmpty(Kpi))
-            {
-                writer.String(10, Kpi);
-            }
+            if (Bits.Of(Score) != 0) writer.Double(41, Score);
+            if (!string.IsNullOrEmpty(Unit)) writer.String(34, Unit);
+            if (Bits.Of(Expected) != 0) writer.Double(25, Expected);
+            if (Bits.Of(Value) != 0) writer.Double(17, Value);
+            if (!string.IsNullOrEmpty(Kpi)) writer.String(10, Kpi);
         }
     }
 
@@ -467,66 +448,19 @@ namespace Twin6G.Wire
         {
             if (evidence != null)
             {
-                for (int i = evidence.Count - 1; i >= 0; i--)
-                {
-                    writer.Message(98, evidence[i]);
-                }
+                for (int i = evidence.Count - 1; i >= 0; i--) writer.Message(98, evidence[i]);
             }
-
-            if (Bits.Of(ClearedAtSimS) != 0)
-            {
-                writer.Double(89, ClearedAtSimS);
-            }
-
-            if (Cleared)
-            {
-                writer.Bool(80, Cleared);
-            }
-
-            if (Bits.Of(RaisedAtSimS) != 0)
-            {
-                writer.Double(73, RaisedAtSimS);
-            }
-
-            if (!string.IsNullOrEmpty(SpecificProblem))
-            {
-                writer.String(66, SpecificProblem);
-            }
-
-            if (!string.IsNullOrEmpty(EventType))
-            {
-                writer.String(58, EventType);
-            }
-
-            if (PerceivedSeverity != 0)
-            {
-                writer.Enum(48, (int)PerceivedSeverity);
-            }
-
-            if (!string.IsNullOrEmpty(ProbableCause))
-            {
-                writer.String(42, ProbableCause);
-            }
-
-            if (!string.IsNullOrEmpty(Dn))
-            {
-                writer.String(34, Dn);
-            }
-
-            if (!string.IsNullOrEmpty(EntityId))
-            {
-                writer.String(26, EntityId);
-            }
-
-            if (!string.IsNullOrEmpty(SceneId))
-            {
-                writer.String(18, SceneId);
-            }
-
-            if (!string.IsNullOrEmpty(Id))
-            {
-                writer.String(10, Id);
-            }
+            if (Bits.Of(ClearedAtSimS) != 0) writer.Double(89, ClearedAtSimS);
+            if (Cleared) writer.Bool(80, Cleared);
+            if (Bits.Of(RaisedAtSimS) != 0) writer.Double(73, RaisedAtSimS);
+            if (!string.IsNullOrEmpty(SpecificProblem)) writer.String(66, SpecificProblem);
+            if (!string.IsNullOrEmpty(EventType)) writer.String(58, EventType);
+            if (PerceivedSeverity != 0) writer.Enum(48, (int)PerceivedSeverity);
+            if (!string.IsNullOrEmpty(ProbableCause)) writer.String(42, ProbableCause);
+            if (!string.IsNullOrEmpty(Dn)) writer.String(34, Dn);
+            if (!string.IsNullOrEmpty(EntityId)) writer.String(26, EntityId);
+            if (!string.IsNullOrEmpty(SceneId)) writer.String(18, SceneId);
+            if (!string.IsNullOrEmpty(Id)) writer.String(10, Id);
         }
     }
 
@@ -587,25 +521,10 @@ namespace Twin6G.Wire
 
         public override void WriteTo(WireWriter writer)
         {
-            if (Bits.Of(NorthM) != 0)
-            {
-                writer.Float(37, NorthM);
-            }
-
-            if (Bits.Of(EastM) != 0)
-            {
-                writer.Float(29, EastM);
-            }
-
-            if (Bits.Of(SouthM) != 0)
-            {
-                writer.Float(21, SouthM);
-            }
-
-            if (Bits.Of(WestM) != 0)
-            {
-                writer.Float(13, WestM);
-            }
+            if (Bits.Of(NorthM) != 0) writer.Float(37, NorthM);
+            if (Bits.Of(EastM) != 0) writer.Float(29, EastM);
+            if (Bits.Of(SouthM) != 0) writer.Float(21, SouthM);
+            if (Bits.Of(WestM) != 0) writer.Float(13, WestM);
         }
     }
 
@@ -684,15 +603,8 @@ namespace Twin6G.Wire
 
         public override void WriteTo(WireWriter writer)
         {
-            if (Value == ValueKind.Text)
-            {
-                writer.String(18, Text);
-            }
-
-            if (Value == ValueKind.Number)
-            {
-                writer.Double(9, Number);
-            }
+            if (Value == ValueKind.Text) writer.String(18, Text);
+            if (Value == ValueKind.Number) writer.Double(9, Number);
         }
     }
 
@@ -747,20 +659,9 @@ namespace Twin6G.Wire
 
         public override void WriteTo(WireWriter writer)
         {
-            if (Bits.Of(UpM) != 0)
-            {
-                writer.Float(29, UpM);
-            }
-
-            if (Bits.Of(NorthM) != 0)
-            {
-                writer.Float(21, NorthM);
-            }
-
-            if (Bits.Of(EastM) != 0)
-            {
-                writer.Float(13, EastM);
-            }
+            if (Bits.Of(UpM) != 0) writer.Float(29, UpM);
+            if (Bits.Of(NorthM) != 0) writer.Float(21, NorthM);
+            if (Bits.Of(EastM) != 0) writer.Float(13, EastM);
         }
     }
 
@@ -813,11 +714,7 @@ namespace Twin6G.Wire
                         EntityId = reader.ReadString();
                         break;
                     case 26:
-                        if (Target == null)
-                        {
-                            Target = new Position();
-                        }
-
+                        if (Target == null) Target = new Position();
                         reader.ReadMessage(Target);
                         break;
                     case 37:
@@ -838,35 +735,12 @@ namespace Twin6G.Wire
 
         public override void WriteTo(WireWriter writer)
         {
-            if (Bits.Of(PitchDownDeg) != 0)
-            {
-                writer.Float(53, PitchDownDeg);
-            }
-
-            if (Bits.Of(AzimuthDeg) != 0)
-            {
-                writer.Float(45, AzimuthDeg);
-            }
-
-            if (Bits.Of(DistanceM) != 0)
-            {
-                writer.Float(37, DistanceM);
-            }
-
-            if (Target != null)
-            {
-                writer.Message(26, Target);
-            }
-
-            if (!string.IsNullOrEmpty(EntityId))
-            {
-                writer.String(18, EntityId);
-            }
-
-            if (!string.IsNullOrEmpty(CameraId))
-            {
-                writer.String(10, CameraId);
-            }
+            if (Bits.Of(PitchDownDeg) != 0) writer.Float(53, PitchDownDeg);
+            if (Bits.Of(AzimuthDeg) != 0) writer.Float(45, AzimuthDeg);
+            if (Bits.Of(DistanceM) != 0) writer.Float(37, DistanceM);
+            if (Target != null) writer.Message(26, Target);
+            if (!string.IsNullOrEmpty(EntityId)) writer.String(18, EntityId);
+            if (!string.IsNullOrEmpty(CameraId)) writer.String(10, CameraId);
         }
     }
 
@@ -951,11 +825,7 @@ namespace Twin6G.Wire
                         CameraId = reader.ReadString();
                         break;
                     case 26:
-                        if (Position == null)
-                        {
-                            Position = new Position();
-                        }
-
+                        if (Position == null) Position = new Position();
                         reader.ReadMessage(Position);
                         break;
                     case 34:
@@ -1003,75 +873,20 @@ namespace Twin6G.Wire
 
         public override void WriteTo(WireWriter writer)
         {
-            if (!string.IsNullOrEmpty(Reason))
-            {
-                writer.String(114, Reason);
-            }
-
-            if (TotalBytes != 0)
-            {
-                writer.Varint(104, TotalBytes);
-            }
-
-            if (Bits.Of(SimTimeS) != 0)
-            {
-                writer.Double(97, SimTimeS);
-            }
-
-            if (Last)
-            {
-                writer.Bool(88, Last);
-            }
-
-            if (Data != null && Data.Length > 0)
-            {
-                writer.Bytes(82, Data);
-            }
-
-            if (Offset != 0)
-            {
-                writer.Varint(72, Offset);
-            }
-
-            if (Height != 0)
-            {
-                writer.Varint(64, Height);
-            }
-
-            if (Width != 0)
-            {
-                writer.Varint(56, Width);
-            }
-
-            if (Codec != 0)
-            {
-                writer.Enum(48, (int)Codec);
-            }
-
-            if (Bits.Of(HorizontalFovDeg) != 0)
-            {
-                writer.Float(45, HorizontalFovDeg);
-            }
-
-            if (rotation.Count > 0)
-            {
-                writer.Floats(34, rotation.Items);
-            }
-
-            if (Position != null)
-            {
-                writer.Message(26, Position);
-            }
-
-            if (!string.IsNullOrEmpty(CameraId))
-            {
-                writer.String(18, CameraId);
-            }
-
-            if (!string.IsNullOrEmpty(RequestId))
-            {
-                writer.String(10, RequestId);
-            }
+            if (!string.IsNullOrEmpty(Reason)) writer.String(114, Reason);
+            if (TotalBytes != 0) writer.Varint(104, TotalBytes);
+            if (Bits.Of(SimTimeS) != 0) writer.Double(97, SimTimeS);
+            if (Last) writer.Bool(88, Last);
+            if (Data != null && Data.Length > 0) writer.Bytes(82, Data);
+            if (Offset != 0) writer.Varint(72, Offset);
+            if (Height != 0) writer.Varint(64, Height);
+            if (Width != 0) writer.Varint(56, Width);
+            if (Codec != 0) writer.Enum(48, (int)Codec);
+            if (Bits.Of(HorizontalFovDeg) != 0) writer.Float(45, HorizontalFovDeg);
+            if (rotation.Count > 0) writer.Floats(34, rotation.Items);
+            if (Position != null) writer.Message(26, Position);
+            if (!string.IsNullOrEmpty(CameraId)) writer.String(18, CameraId);
+            if (!string.IsNullOrEmpty(RequestId)) writer.String(10, RequestId);
         }
     }
 
@@ -1138,30 +953,11 @@ namespace Twin6G.Wire
 
         public override void WriteTo(WireWriter writer)
         {
-            if (Codec != 0)
-            {
-                writer.Enum(40, (int)Codec);
-            }
-
-            if (Height != 0)
-            {
-                writer.Varint(32, Height);
-            }
-
-            if (Width != 0)
-            {
-                writer.Varint(24, Width);
-            }
-
-            if (!string.IsNullOrEmpty(CameraId))
-            {
-                writer.String(18, CameraId);
-            }
-
-            if (!string.IsNullOrEmpty(RequestId))
-            {
-                writer.String(10, RequestId);
-            }
+            if (Codec != 0) writer.Enum(40, (int)Codec);
+            if (Height != 0) writer.Varint(32, Height);
+            if (Width != 0) writer.Varint(24, Width);
+            if (!string.IsNullOrEmpty(CameraId)) writer.String(18, CameraId);
+            if (!string.IsNullOrEmpty(RequestId)) writer.String(10, RequestId);
         }
     }
 
@@ -1233,28 +1029,13 @@ namespace Twin6G.Wire
         {
             if (archetypes != null)
             {
-                for (int i = archetypes.Count - 1; i >= 0; i--)
-                {
-                    writer.String(34, archetypes[i]);
-                }
+                for (int i = archetypes.Count - 1; i >= 0; i--) writer.String(34, archetypes[i]);
             }
-
-            if (MaxFrameBytes != 0)
-            {
-                writer.Varint(24, MaxFrameBytes);
-            }
-
-            if (MaxEntities != 0)
-            {
-                writer.Varint(16, MaxEntities);
-            }
-
+            if (MaxFrameBytes != 0) writer.Varint(24, MaxFrameBytes);
+            if (MaxEntities != 0) writer.Varint(16, MaxEntities);
             if (cameraCodecs != null)
             {
-                for (int i = cameraCodecs.Count - 1; i >= 0; i--)
-                {
-                    writer.String(10, cameraCodecs[i]);
-                }
+                for (int i = cameraCodecs.Count - 1; i >= 0; i--) writer.String(10, cameraCodecs[i]);
             }
         }
     }
@@ -1299,11 +1080,7 @@ namespace Twin6G.Wire
                         Attribute = reader.ReadString();
                         break;
                     case 26:
-                        if (Value == null)
-                        {
-                            Value = new AttributeValue();
-                        }
-
+                        if (Value == null) Value = new AttributeValue();
                         reader.ReadMessage(Value);
                         break;
                     default:
@@ -1315,20 +1092,9 @@ namespace Twin6G.Wire
 
         public override void WriteTo(WireWriter writer)
         {
-            if (Value != null)
-            {
-                writer.Message(26, Value);
-            }
-
-            if (!string.IsNullOrEmpty(Attribute))
-            {
-                writer.String(18, Attribute);
-            }
-
-            if (!string.IsNullOrEmpty(EntityId))
-            {
-                writer.String(10, EntityId);
-            }
+            if (Value != null) writer.Message(26, Value);
+            if (!string.IsNullOrEmpty(Attribute)) writer.String(18, Attribute);
+            if (!string.IsNullOrEmpty(EntityId)) writer.String(10, EntityId);
         }
     }
 
@@ -1380,10 +1146,7 @@ namespace Twin6G.Wire
         {
             if (actions != null)
             {
-                for (int i = actions.Count - 1; i >= 0; i--)
-                {
-                    writer.Message(10, actions[i]);
-                }
+                for (int i = actions.Count - 1; i >= 0; i--) writer.Message(10, actions[i]);
             }
         }
     }
@@ -1445,25 +1208,10 @@ namespace Twin6G.Wire
 
         public override void WriteTo(WireWriter writer)
         {
-            if (Bits.Of(Severity) != 0)
-            {
-                writer.Float(37, Severity);
-            }
-
-            if (!string.IsNullOrEmpty(EntityId))
-            {
-                writer.String(26, EntityId);
-            }
-
-            if (!string.IsNullOrEmpty(Fault))
-            {
-                writer.String(18, Fault);
-            }
-
-            if (Operation != 0)
-            {
-                writer.Enum(8, (int)Operation);
-            }
+            if (Bits.Of(Severity) != 0) writer.Float(37, Severity);
+            if (!string.IsNullOrEmpty(EntityId)) writer.String(26, EntityId);
+            if (!string.IsNullOrEmpty(Fault)) writer.String(18, Fault);
+            if (Operation != 0) writer.Enum(8, (int)Operation);
         }
     }
 
@@ -1524,25 +1272,10 @@ namespace Twin6G.Wire
 
         public override void WriteTo(WireWriter writer)
         {
-            if (!string.IsNullOrEmpty(Scenario))
-            {
-                writer.String(34, Scenario);
-            }
-
-            if (Seed != 0)
-            {
-                writer.Varint(24, Seed);
-            }
-
-            if (Bits.Of(Speed) != 0)
-            {
-                writer.Double(17, Speed);
-            }
-
-            if (Operation != 0)
-            {
-                writer.Enum(8, (int)Operation);
-            }
+            if (!string.IsNullOrEmpty(Scenario)) writer.String(34, Scenario);
+            if (Seed != 0) writer.Varint(24, Seed);
+            if (Bits.Of(Speed) != 0) writer.Double(17, Speed);
+            if (Operation != 0) writer.Enum(8, (int)Operation);
         }
     }
 
@@ -1612,11 +1345,7 @@ namespace Twin6G.Wire
                         Colour = reader.ReadString();
                         break;
                     case 50:
-                        if (Position == null)
-                        {
-                            Position = new Position();
-                        }
-
+                        if (Position == null) Position = new Position();
                         reader.ReadMessage(Position);
                         break;
                     case 57:
@@ -1631,43 +1360,16 @@ namespace Twin6G.Wire
 
         public override void WriteTo(WireWriter writer)
         {
-            if (Bits.Of(TtlS) != 0)
-            {
-                writer.Double(57, TtlS);
-            }
-
-            if (Position != null)
-            {
-                writer.Message(50, Position);
-            }
-
-            if (!string.IsNullOrEmpty(Colour))
-            {
-                writer.String(42, Colour);
-            }
-
-            if (!string.IsNullOrEmpty(Text))
-            {
-                writer.String(34, Text);
-            }
-
+            if (Bits.Of(TtlS) != 0) writer.Double(57, TtlS);
+            if (Position != null) writer.Message(50, Position);
+            if (!string.IsNullOrEmpty(Colour)) writer.String(42, Colour);
+            if (!string.IsNullOrEmpty(Text)) writer.String(34, Text);
             if (entityIds != null)
             {
-                for (int i = entityIds.Count - 1; i >= 0; i--)
-                {
-                    writer.String(26, entityIds[i]);
-                }
+                for (int i = entityIds.Count - 1; i >= 0; i--) writer.String(26, entityIds[i]);
             }
-
-            if (Operation != 0)
-            {
-                writer.Enum(16, (int)Operation);
-            }
-
-            if (!string.IsNullOrEmpty(OverlayId))
-            {
-                writer.String(10, OverlayId);
-            }
+            if (Operation != 0) writer.Enum(16, (int)Operation);
+            if (!string.IsNullOrEmpty(OverlayId)) writer.String(10, OverlayId);
         }
     }
 
@@ -1720,11 +1422,7 @@ namespace Twin6G.Wire
                         EntityId = reader.ReadString();
                         break;
                     case 26:
-                        if (Position == null)
-                        {
-                            Position = new Position();
-                        }
-
+                        if (Position == null) Position = new Position();
                         reader.ReadMessage(Position);
                         break;
                     case 34:
@@ -1742,25 +1440,10 @@ namespace Twin6G.Wire
 
         public override void WriteTo(WireWriter writer)
         {
-            if (rotation.Count > 0)
-            {
-                writer.Floats(34, rotation.Items);
-            }
-
-            if (Position != null)
-            {
-                writer.Message(26, Position);
-            }
-
-            if (!string.IsNullOrEmpty(EntityId))
-            {
-                writer.String(18, EntityId);
-            }
-
-            if (!string.IsNullOrEmpty(Archetype))
-            {
-                writer.String(10, Archetype);
-            }
+            if (rotation.Count > 0) writer.Floats(34, rotation.Items);
+            if (Position != null) writer.Message(26, Position);
+            if (!string.IsNullOrEmpty(EntityId)) writer.String(18, EntityId);
+            if (!string.IsNullOrEmpty(Archetype)) writer.String(10, Archetype);
         }
     }
 
@@ -1916,51 +1599,27 @@ namespace Twin6G.Wire
                         FencingNumber = reader.ReadUInt64();
                         break;
                     case 82:
-                        if (SetAttributes == null)
-                        {
-                            SetAttributes = new SetAttributes();
-                        }
-
+                        if (SetAttributes == null) SetAttributes = new SetAttributes();
                         reader.ReadMessage(SetAttributes);
                         break;
                     case 90:
-                        if (ManageFault == null)
-                        {
-                            ManageFault = new ManageFault();
-                        }
-
+                        if (ManageFault == null) ManageFault = new ManageFault();
                         reader.ReadMessage(ManageFault);
                         break;
                     case 98:
-                        if (SimulationControl == null)
-                        {
-                            SimulationControl = new SimulationControl();
-                        }
-
+                        if (SimulationControl == null) SimulationControl = new SimulationControl();
                         reader.ReadMessage(SimulationControl);
                         break;
                     case 106:
-                        if (Overlay == null)
-                        {
-                            Overlay = new Overlay();
-                        }
-
+                        if (Overlay == null) Overlay = new Overlay();
                         reader.ReadMessage(Overlay);
                         break;
                     case 114:
-                        if (Camera == null)
-                        {
-                            Camera = new Camera();
-                        }
-
+                        if (Camera == null) Camera = new Camera();
                         reader.ReadMessage(Camera);
                         break;
                     case 122:
-                        if (Spawn == null)
-                        {
-                            Spawn = new Spawn();
-                        }
-
+                        if (Spawn == null) Spawn = new Spawn();
                         reader.ReadMessage(Spawn);
                         break;
                     default:
@@ -1972,70 +1631,19 @@ namespace Twin6G.Wire
 
         public override void WriteTo(WireWriter writer)
         {
-            if (Body == BodyKind.Spawn)
-            {
-                writer.Message(122, Spawn);
-            }
-
-            if (Body == BodyKind.Camera)
-            {
-                writer.Message(114, Camera);
-            }
-
-            if (Body == BodyKind.Overlay)
-            {
-                writer.Message(106, Overlay);
-            }
-
-            if (Body == BodyKind.SimulationControl)
-            {
-                writer.Message(98, SimulationControl);
-            }
-
-            if (Body == BodyKind.ManageFault)
-            {
-                writer.Message(90, ManageFault);
-            }
-
-            if (Body == BodyKind.SetAttributes)
-            {
-                writer.Message(82, SetAttributes);
-            }
-
-            if (FencingNumber != 0)
-            {
-                writer.Varint(56, FencingNumber);
-            }
-
-            if (!string.IsNullOrEmpty(ChangeId))
-            {
-                writer.String(50, ChangeId);
-            }
-
-            if (DryRun)
-            {
-                writer.Bool(40, DryRun);
-            }
-
-            if (ExpectedRevision != 0)
-            {
-                writer.Varint(32, ExpectedRevision);
-            }
-
-            if (DeadlineUnixNs != 0)
-            {
-                writer.Fixed64(25, DeadlineUnixNs);
-            }
-
-            if (!string.IsNullOrEmpty(IssuedBy))
-            {
-                writer.String(18, IssuedBy);
-            }
-
-            if (!string.IsNullOrEmpty(Id))
-            {
-                writer.String(10, Id);
-            }
+            if (Body == BodyKind.Spawn) writer.Message(122, Spawn);
+            if (Body == BodyKind.Camera) writer.Message(114, Camera);
+            if (Body == BodyKind.Overlay) writer.Message(106, Overlay);
+            if (Body == BodyKind.SimulationControl) writer.Message(98, SimulationControl);
+            if (Body == BodyKind.ManageFault) writer.Message(90, ManageFault);
+            if (Body == BodyKind.SetAttributes) writer.Message(82, SetAttributes);
+            if (FencingNumber != 0) writer.Varint(56, FencingNumber);
+            if (!string.IsNullOrEmpty(ChangeId)) writer.String(50, ChangeId);
+            if (DryRun) writer.Bool(40, DryRun);
+            if (ExpectedRevision != 0) writer.Varint(32, ExpectedRevision);
+            if (DeadlineUnixNs != 0) writer.Fixed64(25, DeadlineUnixNs);
+            if (!string.IsNullOrEmpty(IssuedBy)) writer.String(18, IssuedBy);
+            if (!string.IsNullOrEmpty(Id)) writer.String(10, Id);
         }
     }
 
@@ -2127,46 +1735,19 @@ namespace Twin6G.Wire
 
         public override void WriteTo(WireWriter writer)
         {
-            if (!string.IsNullOrEmpty(SceneId))
-            {
-                writer.String(58, SceneId);
-            }
-
+            if (!string.IsNullOrEmpty(SceneId)) writer.String(58, SceneId);
             if (labels != null)
             {
-                for (int i = labels.Count - 1; i >= 0; i--)
-                {
-                    writer.String(50, labels[i]);
-                }
+                for (int i = labels.Count - 1; i >= 0; i--) writer.String(50, labels[i]);
             }
-
-            if (Bits.Of(SimTimeS) != 0)
-            {
-                writer.Double(41, SimTimeS);
-            }
-
-            if (!string.IsNullOrEmpty(Reason))
-            {
-                writer.String(34, Reason);
-            }
-
+            if (Bits.Of(SimTimeS) != 0) writer.Double(41, SimTimeS);
+            if (!string.IsNullOrEmpty(Reason)) writer.String(34, Reason);
             if (observed != null)
             {
-                for (int i = observed.Count - 1; i >= 0; i--)
-                {
-                    writer.Message(26, observed[i]);
-                }
+                for (int i = observed.Count - 1; i >= 0; i--) writer.Message(26, observed[i]);
             }
-
-            if (Stage != 0)
-            {
-                writer.Enum(16, (int)Stage);
-            }
-
-            if (!string.IsNullOrEmpty(CommandId))
-            {
-                writer.String(10, CommandId);
-            }
+            if (Stage != 0) writer.Enum(16, (int)Stage);
+            if (!string.IsNullOrEmpty(CommandId)) writer.String(10, CommandId);
         }
     }
 
@@ -2221,20 +1802,9 @@ namespace Twin6G.Wire
 
         public override void WriteTo(WireWriter writer)
         {
-            if (LastSeq != 0)
-            {
-                writer.Varint(24, LastSeq);
-            }
-
-            if (!string.IsNullOrEmpty(ResumeToken))
-            {
-                writer.String(18, ResumeToken);
-            }
-
-            if (!string.IsNullOrEmpty(SessionId))
-            {
-                writer.String(10, SessionId);
-            }
+            if (LastSeq != 0) writer.Varint(24, LastSeq);
+            if (!string.IsNullOrEmpty(ResumeToken)) writer.String(18, ResumeToken);
+            if (!string.IsNullOrEmpty(SessionId)) writer.String(10, SessionId);
         }
     }
 
@@ -2343,22 +1913,14 @@ namespace Twin6G.Wire
                         Frame = (Frame)reader.ReadEnum();
                         break;
                     case 74:
-                        if (Capabilities == null)
-                        {
-                            Capabilities = new Capabilities();
-                        }
-
+                        if (Capabilities == null) Capabilities = new Capabilities();
                         reader.ReadMessage(Capabilities);
                         break;
                     case 82:
                         Token = reader.ReadString();
                         break;
                     case 90:
-                        if (Resume == null)
-                        {
-                            Resume = new ResumePoint();
-                        }
-
+                        if (Resume == null) Resume = new ResumePoint();
                         reader.ReadMessage(Resume);
                         break;
                     case 96:
@@ -2376,46 +1938,14 @@ namespace Twin6G.Wire
 
         public override void WriteTo(WireWriter writer)
         {
-            if (Takeover)
-            {
-                writer.Bool(104, Takeover);
-            }
-
-            if (Epoch != 0)
-            {
-                writer.Varint(96, Epoch);
-            }
-
-            if (Resume != null)
-            {
-                writer.Message(90, Resume);
-            }
-
-            if (!string.IsNullOrEmpty(Token))
-            {
-                writer.String(82, Token);
-            }
-
-            if (Capabilities != null)
-            {
-                writer.Message(74, Capabilities);
-            }
-
-            if (Frame != 0)
-            {
-                writer.Enum(64, (int)Frame);
-            }
-
-            if (!string.IsNullOrEmpty(EngineVersion))
-            {
-                writer.String(58, EngineVersion);
-            }
-
-            if (!string.IsNullOrEmpty(Engine))
-            {
-                writer.String(50, Engine);
-            }
-
+            if (Takeover) writer.Bool(104, Takeover);
+            if (Epoch != 0) writer.Varint(96, Epoch);
+            if (Resume != null) writer.Message(90, Resume);
+            if (!string.IsNullOrEmpty(Token)) writer.String(82, Token);
+            if (Capabilities != null) writer.Message(74, Capabilities);
+            if (Frame != 0) writer.Enum(64, (int)Frame);
+            if (!string.IsNullOrEmpty(EngineVersion)) writer.String(58, EngineVersion);
+            if (!string.IsNullOrEmpty(Engine)) writer.String(50, Engine);
             if (provides.Count > 0)
             {
                 int providesBefore = writer.Length;
@@ -2427,26 +1957,10 @@ namespace Twin6G.Wire
 
                 writer.Close(42, writer.Length - providesBefore);
             }
-
-            if (!string.IsNullOrEmpty(SceneId))
-            {
-                writer.String(34, SceneId);
-            }
-
-            if (Role != 0)
-            {
-                writer.Enum(24, (int)Role);
-            }
-
-            if (ProtocolMax != 0)
-            {
-                writer.Varint(16, ProtocolMax);
-            }
-
-            if (ProtocolMin != 0)
-            {
-                writer.Varint(8, ProtocolMin);
-            }
+            if (!string.IsNullOrEmpty(SceneId)) writer.String(34, SceneId);
+            if (Role != 0) writer.Enum(24, (int)Role);
+            if (ProtocolMax != 0) writer.Varint(16, ProtocolMax);
+            if (ProtocolMin != 0) writer.Varint(8, ProtocolMin);
         }
     }
 
@@ -2519,11 +2033,7 @@ namespace Twin6G.Wire
                         MaxRateHz = reader.ReadDouble();
                         break;
                     case 34:
-                        if (AreaOfInterest == null)
-                        {
-                            AreaOfInterest = new AreaOfInterest();
-                        }
-
+                        if (AreaOfInterest == null) AreaOfInterest = new AreaOfInterest();
                         reader.ReadMessage(AreaOfInterest);
                         break;
                     case 40:
@@ -2538,29 +2048,13 @@ namespace Twin6G.Wire
 
         public override void WriteTo(WireWriter writer)
         {
-            if (Encoding != 0)
-            {
-                writer.Enum(40, (int)Encoding);
-            }
-
-            if (AreaOfInterest != null)
-            {
-                writer.Message(34, AreaOfInterest);
-            }
-
-            if (Bits.Of(MaxRateHz) != 0)
-            {
-                writer.Double(25, MaxRateHz);
-            }
-
+            if (Encoding != 0) writer.Enum(40, (int)Encoding);
+            if (AreaOfInterest != null) writer.Message(34, AreaOfInterest);
+            if (Bits.Of(MaxRateHz) != 0) writer.Double(25, MaxRateHz);
             if (kpis != null)
             {
-                for (int i = kpis.Count - 1; i >= 0; i--)
-                {
-                    writer.String(18, kpis[i]);
-                }
+                for (int i = kpis.Count - 1; i >= 0; i--) writer.String(18, kpis[i]);
             }
-
             if (channels.Count > 0)
             {
                 int channelsBefore = writer.Length;
@@ -2621,15 +2115,8 @@ namespace Twin6G.Wire
 
         public override void WriteTo(WireWriter writer)
         {
-            if (Messages != 0)
-            {
-                writer.Varint(16, Messages);
-            }
-
-            if (Channel != 0)
-            {
-                writer.Enum(8, (int)Channel);
-            }
+            if (Messages != 0) writer.Varint(16, Messages);
+            if (Channel != 0) writer.Enum(8, (int)Channel);
         }
     }
 
@@ -2684,20 +2171,9 @@ namespace Twin6G.Wire
 
         public override void WriteTo(WireWriter writer)
         {
-            if (Bits.Of(AgeMs) != 0)
-            {
-                writer.Float(29, AgeMs);
-            }
-
-            if (Dropped != 0)
-            {
-                writer.Varint(16, Dropped);
-            }
-
-            if (Channel != 0)
-            {
-                writer.Enum(8, (int)Channel);
-            }
+            if (Bits.Of(AgeMs) != 0) writer.Float(29, AgeMs);
+            if (Dropped != 0) writer.Varint(16, Dropped);
+            if (Channel != 0) writer.Enum(8, (int)Channel);
         }
     }
 
@@ -2746,15 +2222,8 @@ namespace Twin6G.Wire
 
         public override void WriteTo(WireWriter writer)
         {
-            if (SentUnixNs != 0)
-            {
-                writer.Fixed64(17, SentUnixNs);
-            }
-
-            if (Number != 0)
-            {
-                writer.Varint(8, Number);
-            }
+            if (SentUnixNs != 0) writer.Fixed64(17, SentUnixNs);
+            if (Number != 0) writer.Varint(8, Number);
         }
     }
 
@@ -2809,20 +2278,9 @@ namespace Twin6G.Wire
 
         public override void WriteTo(WireWriter writer)
         {
-            if (ReceivedUnixNs != 0)
-            {
-                writer.Fixed64(25, ReceivedUnixNs);
-            }
-
-            if (SentUnixNs != 0)
-            {
-                writer.Fixed64(17, SentUnixNs);
-            }
-
-            if (Number != 0)
-            {
-                writer.Varint(8, Number);
-            }
+            if (ReceivedUnixNs != 0) writer.Fixed64(25, ReceivedUnixNs);
+            if (SentUnixNs != 0) writer.Fixed64(17, SentUnixNs);
+            if (Number != 0) writer.Varint(8, Number);
         }
     }
 
@@ -2865,10 +2323,7 @@ namespace Twin6G.Wire
 
         public override void WriteTo(WireWriter writer)
         {
-            if (!string.IsNullOrEmpty(Reason))
-            {
-                writer.String(10, Reason);
-            }
+            if (!string.IsNullOrEmpty(Reason)) writer.String(10, Reason);
         }
     }
 
@@ -2974,35 +2429,12 @@ namespace Twin6G.Wire
 
         public override void WriteTo(WireWriter writer)
         {
-            if (valuesScale.Count > 0)
-            {
-                writer.Floats(50, valuesScale.Items);
-            }
-
-            if (valuesOffset.Count > 0)
-            {
-                writer.Floats(42, valuesOffset.Items);
-            }
-
-            if (ValuesInt16 != null && ValuesInt16.Length > 0)
-            {
-                writer.Bytes(34, ValuesInt16);
-            }
-
-            if (positionScaleM.Count > 0)
-            {
-                writer.Floats(26, positionScaleM.Items);
-            }
-
-            if (positionOffsetM.Count > 0)
-            {
-                writer.Floats(18, positionOffsetM.Items);
-            }
-
-            if (PositionInt16 != null && PositionInt16.Length > 0)
-            {
-                writer.Bytes(10, PositionInt16);
-            }
+            if (valuesScale.Count > 0) writer.Floats(50, valuesScale.Items);
+            if (valuesOffset.Count > 0) writer.Floats(42, valuesOffset.Items);
+            if (ValuesInt16 != null && ValuesInt16.Length > 0) writer.Bytes(34, ValuesInt16);
+            if (positionScaleM.Count > 0) writer.Floats(26, positionScaleM.Items);
+            if (positionOffsetM.Count > 0) writer.Floats(18, positionOffsetM.Items);
+            if (PositionInt16 != null && PositionInt16.Length > 0) writer.Bytes(10, PositionInt16);
         }
     }
 
@@ -3139,11 +2571,7 @@ namespace Twin6G.Wire
                         Keyframe = reader.ReadBool();
                         break;
                     case 98:
-                        if (Quantised == null)
-                        {
-                            Quantised = new Quantised();
-                        }
-
+                        if (Quantised == null) Quantised = new Quantised();
                         reader.ReadMessage(Quantised);
                         break;
                     default:
@@ -3155,68 +2583,21 @@ namespace Twin6G.Wire
 
         public override void WriteTo(WireWriter writer)
         {
-            if (Quantised != null)
-            {
-                writer.Message(98, Quantised);
-            }
-
-            if (Keyframe)
-            {
-                writer.Bool(88, Keyframe);
-            }
-
-            if (values.Count > 0)
-            {
-                writer.Floats(82, values.Items);
-            }
-
+            if (Quantised != null) writer.Message(98, Quantised);
+            if (Keyframe) writer.Bool(88, Keyframe);
+            if (values.Count > 0) writer.Floats(82, values.Items);
             if (kpis != null)
             {
-                for (int i = kpis.Count - 1; i >= 0; i--)
-                {
-                    writer.String(74, kpis[i]);
-                }
+                for (int i = kpis.Count - 1; i >= 0; i--) writer.String(74, kpis[i]);
             }
-
-            if (rotation.Count > 0)
-            {
-                writer.Floats(66, rotation.Items);
-            }
-
-            if (positionM.Count > 0)
-            {
-                writer.Floats(58, positionM.Items);
-            }
-
-            if (entityIndex.Count > 0)
-            {
-                writer.Fixed32s(50, entityIndex.Items);
-            }
-
-            if (Bits.Of(SimTimeS) != 0)
-            {
-                writer.Double(41, SimTimeS);
-            }
-
-            if (Revision != 0)
-            {
-                writer.Varint(32, Revision);
-            }
-
-            if (Number != 0)
-            {
-                writer.Varint(24, Number);
-            }
-
-            if (Epoch != 0)
-            {
-                writer.Varint(16, Epoch);
-            }
-
-            if (!string.IsNullOrEmpty(SceneId))
-            {
-                writer.String(10, SceneId);
-            }
+            if (rotation.Count > 0) writer.Floats(66, rotation.Items);
+            if (positionM.Count > 0) writer.Floats(58, positionM.Items);
+            if (entityIndex.Count > 0) writer.Fixed32s(50, entityIndex.Items);
+            if (Bits.Of(SimTimeS) != 0) writer.Double(41, SimTimeS);
+            if (Revision != 0) writer.Varint(32, Revision);
+            if (Number != 0) writer.Varint(24, Number);
+            if (Epoch != 0) writer.Varint(16, Epoch);
+            if (!string.IsNullOrEmpty(SceneId)) writer.String(10, SceneId);
         }
     }
 
@@ -3329,53 +2710,18 @@ namespace Twin6G.Wire
 
         public override void WriteTo(WireWriter writer)
         {
-            if (values.Count > 0)
-            {
-                writer.Floats(74, values.Items);
-            }
-
+            if (values.Count > 0) writer.Floats(74, values.Items);
             if (counters != null)
             {
-                for (int i = counters.Count - 1; i >= 0; i--)
-                {
-                    writer.String(66, counters[i]);
-                }
+                for (int i = counters.Count - 1; i >= 0; i--) writer.String(66, counters[i]);
             }
-
-            if (entityIndex.Count > 0)
-            {
-                writer.Fixed32s(58, entityIndex.Items);
-            }
-
-            if (Bits.Of(PeriodEndSimTimeS) != 0)
-            {
-                writer.Double(49, PeriodEndSimTimeS);
-            }
-
-            if (GranularityPeriodS != 0)
-            {
-                writer.Varint(40, GranularityPeriodS);
-            }
-
-            if (Revision != 0)
-            {
-                writer.Varint(32, Revision);
-            }
-
-            if (Number != 0)
-            {
-                writer.Varint(24, Number);
-            }
-
-            if (Epoch != 0)
-            {
-                writer.Varint(16, Epoch);
-            }
-
-            if (!string.IsNullOrEmpty(SceneId))
-            {
-                writer.String(10, SceneId);
-            }
+            if (entityIndex.Count > 0) writer.Fixed32s(58, entityIndex.Items);
+            if (Bits.Of(PeriodEndSimTimeS) != 0) writer.Double(49, PeriodEndSimTimeS);
+            if (GranularityPeriodS != 0) writer.Varint(40, GranularityPeriodS);
+            if (Revision != 0) writer.Varint(32, Revision);
+            if (Number != 0) writer.Varint(24, Number);
+            if (Epoch != 0) writer.Varint(16, Epoch);
+            if (!string.IsNullOrEmpty(SceneId)) writer.String(10, SceneId);
         }
     }
 
@@ -3424,15 +2770,8 @@ namespace Twin6G.Wire
 
         public override void WriteTo(WireWriter writer)
         {
-            if (Bits.Of(SimTimeS) != 0)
-            {
-                writer.Double(17, SimTimeS);
-            }
-
-            if (!string.IsNullOrEmpty(SceneId))
-            {
-                writer.String(10, SceneId);
-            }
+            if (Bits.Of(SimTimeS) != 0) writer.Double(17, SimTimeS);
+            if (!string.IsNullOrEmpty(SceneId)) writer.String(10, SceneId);
         }
     }
 
@@ -3490,16 +2829,9 @@ namespace Twin6G.Wire
         {
             if (attributes != null)
             {
-                for (int i = attributes.Count - 1; i >= 0; i--)
-                {
-                    writer.Message(18, attributes[i]);
-                }
+                for (int i = attributes.Count - 1; i >= 0; i--) writer.Message(18, attributes[i]);
             }
-
-            if (Bits.Of(SimTimeS) != 0)
-            {
-                writer.Double(9, SimTimeS);
-            }
+            if (Bits.Of(SimTimeS) != 0) writer.Double(9, SimTimeS);
         }
     }
 
@@ -3542,10 +2874,7 @@ namespace Twin6G.Wire
 
         public override void WriteTo(WireWriter writer)
         {
-            if (HaveRevision != 0)
-            {
-                writer.Varint(8, HaveRevision);
-            }
+            if (HaveRevision != 0) writer.Varint(8, HaveRevision);
         }
     }
 
@@ -3604,11 +2933,7 @@ namespace Twin6G.Wire
                         Name = reader.ReadString();
                         break;
                     case 34:
-                        if (Position == null)
-                        {
-                            Position = new Position();
-                        }
-
+                        if (Position == null) Position = new Position();
                         reader.ReadMessage(Position);
                         break;
                     case 42:
@@ -3626,30 +2951,11 @@ namespace Twin6G.Wire
 
         public override void WriteTo(WireWriter writer)
         {
-            if (rotation.Count > 0)
-            {
-                writer.Floats(42, rotation.Items);
-            }
-
-            if (Position != null)
-            {
-                writer.Message(34, Position);
-            }
-
-            if (!string.IsNullOrEmpty(Name))
-            {
-                writer.String(26, Name);
-            }
-
-            if (!string.IsNullOrEmpty(Kind))
-            {
-                writer.String(18, Kind);
-            }
-
-            if (!string.IsNullOrEmpty(LocalId))
-            {
-                writer.String(10, LocalId);
-            }
+            if (rotation.Count > 0) writer.Floats(42, rotation.Items);
+            if (Position != null) writer.Message(34, Position);
+            if (!string.IsNullOrEmpty(Name)) writer.String(26, Name);
+            if (!string.IsNullOrEmpty(Kind)) writer.String(18, Kind);
+            if (!string.IsNullOrEmpty(LocalId)) writer.String(10, LocalId);
         }
     }
 
@@ -3702,10 +3008,7 @@ namespace Twin6G.Wire
         {
             if (entities != null)
             {
-                for (int i = entities.Count - 1; i >= 0; i--)
-                {
-                    writer.Message(10, entities[i]);
-                }
+                for (int i = entities.Count - 1; i >= 0; i--) writer.Message(10, entities[i]);
             }
         }
     }
@@ -3803,55 +3106,16 @@ namespace Twin6G.Wire
 
         public override void WriteTo(WireWriter writer)
         {
-            if (!string.IsNullOrEmpty(Reason))
-            {
-                writer.String(82, Reason);
-            }
-
-            if (Last)
-            {
-                writer.Bool(72, Last);
-            }
-
-            if (Sha256 != null && Sha256.Length > 0)
-            {
-                writer.Bytes(66, Sha256);
-            }
-
-            if (TotalBytes != 0)
-            {
-                writer.Varint(56, TotalBytes);
-            }
-
-            if (Data != null && Data.Length > 0)
-            {
-                writer.Bytes(50, Data);
-            }
-
-            if (Offset != 0)
-            {
-                writer.Varint(40, Offset);
-            }
-
-            if (Bits.Of(SimTimeS) != 0)
-            {
-                writer.Double(33, SimTimeS);
-            }
-
-            if (Revision != 0)
-            {
-                writer.Varint(24, Revision);
-            }
-
-            if (!string.IsNullOrEmpty(Format))
-            {
-                writer.String(18, Format);
-            }
-
-            if (!string.IsNullOrEmpty(RequestId))
-            {
-                writer.String(10, RequestId);
-            }
+            if (!string.IsNullOrEmpty(Reason)) writer.String(82, Reason);
+            if (Last) writer.Bool(72, Last);
+            if (Sha256 != null && Sha256.Length > 0) writer.Bytes(66, Sha256);
+            if (TotalBytes != 0) writer.Varint(56, TotalBytes);
+            if (Data != null && Data.Length > 0) writer.Bytes(50, Data);
+            if (Offset != 0) writer.Varint(40, Offset);
+            if (Bits.Of(SimTimeS) != 0) writer.Double(33, SimTimeS);
+            if (Revision != 0) writer.Varint(24, Revision);
+            if (!string.IsNullOrEmpty(Format)) writer.String(18, Format);
+            if (!string.IsNullOrEmpty(RequestId)) writer.String(10, RequestId);
         }
     }
 
@@ -3894,10 +3158,7 @@ namespace Twin6G.Wire
 
         public override void WriteTo(WireWriter writer)
         {
-            if (!string.IsNullOrEmpty(RequestId))
-            {
-                writer.String(10, RequestId);
-            }
+            if (!string.IsNullOrEmpty(RequestId)) writer.String(10, RequestId);
         }
     }
 
@@ -3964,16 +3225,8 @@ namespace Twin6G.Wire
 
         public override void WriteTo(WireWriter writer)
         {
-            if (!string.IsNullOrEmpty(SceneId))
-            {
-                writer.String(34, SceneId);
-            }
-
-            if (Bits.Of(SimTimeS) != 0)
-            {
-                writer.Double(25, SimTimeS);
-            }
-
+            if (!string.IsNullOrEmpty(SceneId)) writer.String(34, SceneId);
+            if (Bits.Of(SimTimeS) != 0) writer.Double(25, SimTimeS);
             if (facts != null && facts.Count > 0)
             {
                 string[] factsKeys = Bits.SortedKeys(facts.Keys);
@@ -3985,11 +3238,7 @@ namespace Twin6G.Wire
                     writer.Close(18, writer.Length - factsBefore);
                 }
             }
-
-            if (!string.IsNullOrEmpty(Name))
-            {
-                writer.String(10, Name);
-            }
+            if (!string.IsNullOrEmpty(Name)) writer.String(10, Name);
         }
 
         private void ReadFacts(WireReader reader)
@@ -4088,35 +3337,12 @@ namespace Twin6G.Wire
 
         public override void WriteTo(WireWriter writer)
         {
-            if (!string.IsNullOrEmpty(SessionId))
-            {
-                writer.String(50, SessionId);
-            }
-
-            if (Number != 0)
-            {
-                writer.Varint(40, Number);
-            }
-
-            if (Last)
-            {
-                writer.Bool(32, Last);
-            }
-
-            if (PcmInt16 != null && PcmInt16.Length > 0)
-            {
-                writer.Bytes(26, PcmInt16);
-            }
-
-            if (SampleRateHz != 0)
-            {
-                writer.Varint(16, SampleRateHz);
-            }
-
-            if (!string.IsNullOrEmpty(UtteranceId))
-            {
-                writer.String(10, UtteranceId);
-            }
+            if (!string.IsNullOrEmpty(SessionId)) writer.String(50, SessionId);
+            if (Number != 0) writer.Varint(40, Number);
+            if (Last) writer.Bool(32, Last);
+            if (PcmInt16 != null && PcmInt16.Length > 0) writer.Bytes(26, PcmInt16);
+            if (SampleRateHz != 0) writer.Varint(16, SampleRateHz);
+            if (!string.IsNullOrEmpty(UtteranceId)) writer.String(10, UtteranceId);
         }
     }
 
@@ -4186,11 +3412,7 @@ namespace Twin6G.Wire
                         Colour = reader.ReadString();
                         break;
                     case 34:
-                        if (CameraPosition == null)
-                        {
-                            CameraPosition = new Position();
-                        }
-
+                        if (CameraPosition == null) CameraPosition = new Position();
                         reader.ReadMessage(CameraPosition);
                         break;
                     case 42:
@@ -4214,43 +3436,16 @@ namespace Twin6G.Wire
 
         public override void WriteTo(WireWriter writer)
         {
-            if (!string.IsNullOrEmpty(Engine))
-            {
-                writer.String(58, Engine);
-            }
-
+            if (!string.IsNullOrEmpty(Engine)) writer.String(58, Engine);
             if (selectedEntityIds != null)
             {
-                for (int i = selectedEntityIds.Count - 1; i >= 0; i--)
-                {
-                    writer.String(50, selectedEntityIds[i]);
-                }
+                for (int i = selectedEntityIds.Count - 1; i >= 0; i--) writer.String(50, selectedEntityIds[i]);
             }
-
-            if (cameraRotation.Count > 0)
-            {
-                writer.Floats(42, cameraRotation.Items);
-            }
-
-            if (CameraPosition != null)
-            {
-                writer.Message(34, CameraPosition);
-            }
-
-            if (!string.IsNullOrEmpty(Colour))
-            {
-                writer.String(26, Colour);
-            }
-
-            if (!string.IsNullOrEmpty(Name))
-            {
-                writer.String(18, Name);
-            }
-
-            if (!string.IsNullOrEmpty(SessionId))
-            {
-                writer.String(10, SessionId);
-            }
+            if (cameraRotation.Count > 0) writer.Floats(42, cameraRotation.Items);
+            if (CameraPosition != null) writer.Message(34, CameraPosition);
+            if (!string.IsNullOrEmpty(Colour)) writer.String(26, Colour);
+            if (!string.IsNullOrEmpty(Name)) writer.String(18, Name);
+            if (!string.IsNullOrEmpty(SessionId)) writer.String(10, SessionId);
         }
     }
 
@@ -4571,171 +3766,87 @@ namespace Twin6G.Wire
                         SimTimeS = reader.ReadDouble();
                         break;
                     case 82:
-                        if (Hello == null)
-                        {
-                            Hello = new Hello();
-                        }
-
+                        if (Hello == null) Hello = new Hello();
                         reader.ReadMessage(Hello);
                         break;
                     case 90:
-                        if (Subscribe == null)
-                        {
-                            Subscribe = new Subscribe();
-                        }
-
+                        if (Subscribe == null) Subscribe = new Subscribe();
                         reader.ReadMessage(Subscribe);
                         break;
                     case 98:
-                        if (Credit == null)
-                        {
-                            Credit = new Credit();
-                        }
-
+                        if (Credit == null) Credit = new Credit();
                         reader.ReadMessage(Credit);
                         break;
                     case 106:
-                        if (FlowReport == null)
-                        {
-                            FlowReport = new FlowReport();
-                        }
-
+                        if (FlowReport == null) FlowReport = new FlowReport();
                         reader.ReadMessage(FlowReport);
                         break;
                     case 114:
-                        if (Heartbeat == null)
-                        {
-                            Heartbeat = new Heartbeat();
-                        }
-
+                        if (Heartbeat == null) Heartbeat = new Heartbeat();
                         reader.ReadMessage(Heartbeat);
                         break;
                     case 122:
-                        if (HeartbeatReply == null)
-                        {
-                            HeartbeatReply = new HeartbeatReply();
-                        }
-
+                        if (HeartbeatReply == null) HeartbeatReply = new HeartbeatReply();
                         reader.ReadMessage(HeartbeatReply);
                         break;
                     case 130:
-                        if (Goodbye == null)
-                        {
-                            Goodbye = new Goodbye();
-                        }
-
+                        if (Goodbye == null) Goodbye = new Goodbye();
                         reader.ReadMessage(Goodbye);
                         break;
                     case 162:
-                        if (Telemetry == null)
-                        {
-                            Telemetry = new Telemetry();
-                        }
-
+                        if (Telemetry == null) Telemetry = new Telemetry();
                         reader.ReadMessage(Telemetry);
                         break;
                     case 170:
-                        if (PmReport == null)
-                        {
-                            PmReport = new PmReport();
-                        }
-
+                        if (PmReport == null) PmReport = new PmReport();
                         reader.ReadMessage(PmReport);
                         break;
                     case 178:
-                        if (LiveNotice == null)
-                        {
-                            LiveNotice = new LiveNotice();
-                        }
-
+                        if (LiveNotice == null) LiveNotice = new LiveNotice();
                         reader.ReadMessage(LiveNotice);
                         break;
                     case 186:
-                        if (ObservedConfiguration == null)
-                        {
-                            ObservedConfiguration = new ObservedConfiguration();
-                        }
-
+                        if (ObservedConfiguration == null) ObservedConfiguration = new ObservedConfiguration();
                         reader.ReadMessage(ObservedConfiguration);
                         break;
                     case 194:
-                        if (TopologyRequest == null)
-                        {
-                            TopologyRequest = new TopologyRequest();
-                        }
-
+                        if (TopologyRequest == null) TopologyRequest = new TopologyRequest();
                         reader.ReadMessage(TopologyRequest);
                         break;
                     case 202:
-                        if (Contribute == null)
-                        {
-                            Contribute = new Contribute();
-                        }
-
+                        if (Contribute == null) Contribute = new Contribute();
                         reader.ReadMessage(Contribute);
                         break;
                     case 242:
-                        if (CommandAck == null)
-                        {
-                            CommandAck = new CommandAck();
-                        }
-
+                        if (CommandAck == null) CommandAck = new CommandAck();
                         reader.ReadMessage(CommandAck);
                         break;
                     case 250:
-                        if (StateChunk == null)
-                        {
-                            StateChunk = new StateChunk();
-                        }
-
+                        if (StateChunk == null) StateChunk = new StateChunk();
                         reader.ReadMessage(StateChunk);
                         break;
                     case 258:
-                        if (StateRequest == null)
-                        {
-                            StateRequest = new StateRequest();
-                        }
-
+                        if (StateRequest == null) StateRequest = new StateRequest();
                         reader.ReadMessage(StateRequest);
                         break;
                     case 322:
-                        if (Event == null)
-                        {
-                            Event = new Event();
-                        }
-
+                        if (Event == null) Event = new Event();
                         reader.ReadMessage(Event);
                         break;
                     case 330:
-                        if (Alarm == null)
-                        {
-                            Alarm = new Alarm();
-                        }
-
+                        if (Alarm == null) Alarm = new Alarm();
                         reader.ReadMessage(Alarm);
                         break;
                     case 402:
-                        if (CameraFrame == null)
-                        {
-                            CameraFrame = new CameraFrame();
-                        }
-
+                        if (CameraFrame == null) CameraFrame = new CameraFrame();
                         reader.ReadMessage(CameraFrame);
                         break;
                     case 410:
-                        if (VoiceChunk == null)
-                        {
-                            VoiceChunk = new VoiceChunk();
-                        }
-
+                        if (VoiceChunk == null) VoiceChunk = new VoiceChunk();
                         reader.ReadMessage(VoiceChunk);
                         break;
                     case 418:
-                        if (Presence == null)
-                        {
-                            Presence = new Presence();
-                        }
-
+                        if (Presence == null) Presence = new Presence();
                         reader.ReadMessage(Presence);
                         break;
                     default:
@@ -4747,130 +3858,31 @@ namespace Twin6G.Wire
 
         public override void WriteTo(WireWriter writer)
         {
-            if (Body == BodyKind.Presence)
-            {
-                writer.Message(418, Presence);
-            }
-
-            if (Body == BodyKind.VoiceChunk)
-            {
-                writer.Message(410, VoiceChunk);
-            }
-
-            if (Body == BodyKind.CameraFrame)
-            {
-                writer.Message(402, CameraFrame);
-            }
-
-            if (Body == BodyKind.Alarm)
-            {
-                writer.Message(330, Alarm);
-            }
-
-            if (Body == BodyKind.Event)
-            {
-                writer.Message(322, Event);
-            }
-
-            if (Body == BodyKind.StateRequest)
-            {
-                writer.Message(258, StateRequest);
-            }
-
-            if (Body == BodyKind.StateChunk)
-            {
-                writer.Message(250, StateChunk);
-            }
-
-            if (Body == BodyKind.CommandAck)
-            {
-                writer.Message(242, CommandAck);
-            }
-
-            if (Body == BodyKind.Contribute)
-            {
-                writer.Message(202, Contribute);
-            }
-
-            if (Body == BodyKind.TopologyRequest)
-            {
-                writer.Message(194, TopologyRequest);
-            }
-
-            if (Body == BodyKind.ObservedConfiguration)
-            {
-                writer.Message(186, ObservedConfiguration);
-            }
-
-            if (Body == BodyKind.LiveNotice)
-            {
-                writer.Message(178, LiveNotice);
-            }
-
-            if (Body == BodyKind.PmReport)
-            {
-                writer.Message(170, PmReport);
-            }
-
-            if (Body == BodyKind.Telemetry)
-            {
-                writer.Message(162, Telemetry);
-            }
-
-            if (Body == BodyKind.Goodbye)
-            {
-                writer.Message(130, Goodbye);
-            }
-
-            if (Body == BodyKind.HeartbeatReply)
-            {
-                writer.Message(122, HeartbeatReply);
-            }
-
-            if (Body == BodyKind.Heartbeat)
-            {
-                writer.Message(114, Heartbeat);
-            }
-
-            if (Body == BodyKind.FlowReport)
-            {
-                writer.Message(106, FlowReport);
-            }
-
-            if (Body == BodyKind.Credit)
-            {
-                writer.Message(98, Credit);
-            }
-
-            if (Body == BodyKind.Subscribe)
-            {
-                writer.Message(90, Subscribe);
-            }
-
-            if (Body == BodyKind.Hello)
-            {
-                writer.Message(82, Hello);
-            }
-
-            if (Bits.Of(SimTimeS) != 0)
-            {
-                writer.Double(33, SimTimeS);
-            }
-
-            if (WallTimeUnixNs != 0)
-            {
-                writer.Fixed64(25, WallTimeUnixNs);
-            }
-
-            if (Ack != 0)
-            {
-                writer.Varint(16, Ack);
-            }
-
-            if (Seq != 0)
-            {
-                writer.Varint(8, Seq);
-            }
+            if (Body == BodyKind.Presence) writer.Message(418, Presence);
+            if (Body == BodyKind.VoiceChunk) writer.Message(410, VoiceChunk);
+            if (Body == BodyKind.CameraFrame) writer.Message(402, CameraFrame);
+            if (Body == BodyKind.Alarm) writer.Message(330, Alarm);
+            if (Body == BodyKind.Event) writer.Message(322, Event);
+            if (Body == BodyKind.StateRequest) writer.Message(258, StateRequest);
+            if (Body == BodyKind.StateChunk) writer.Message(250, StateChunk);
+            if (Body == BodyKind.CommandAck) writer.Message(242, CommandAck);
+            if (Body == BodyKind.Contribute) writer.Message(202, Contribute);
+            if (Body == BodyKind.TopologyRequest) writer.Message(194, TopologyRequest);
+            if (Body == BodyKind.ObservedConfiguration) writer.Message(186, ObservedConfiguration);
+            if (Body == BodyKind.LiveNotice) writer.Message(178, LiveNotice);
+            if (Body == BodyKind.PmReport) writer.Message(170, PmReport);
+            if (Body == BodyKind.Telemetry) writer.Message(162, Telemetry);
+            if (Body == BodyKind.Goodbye) writer.Message(130, Goodbye);
+            if (Body == BodyKind.HeartbeatReply) writer.Message(122, HeartbeatReply);
+            if (Body == BodyKind.Heartbeat) writer.Message(114, Heartbeat);
+            if (Body == BodyKind.FlowReport) writer.Message(106, FlowReport);
+            if (Body == BodyKind.Credit) writer.Message(98, Credit);
+            if (Body == BodyKind.Subscribe) writer.Message(90, Subscribe);
+            if (Body == BodyKind.Hello) writer.Message(82, Hello);
+            if (Bits.Of(SimTimeS) != 0) writer.Double(33, SimTimeS);
+            if (WallTimeUnixNs != 0) writer.Fixed64(25, WallTimeUnixNs);
+            if (Ack != 0) writer.Varint(16, Ack);
+            if (Seq != 0) writer.Varint(8, Seq);
         }
     }
 
@@ -4925,20 +3937,9 @@ namespace Twin6G.Wire
 
         public override void WriteTo(WireWriter writer)
         {
-            if (Bits.Of(HeightM) != 0)
-            {
-                writer.Double(25, HeightM);
-            }
-
-            if (Bits.Of(LongitudeDeg) != 0)
-            {
-                writer.Double(17, LongitudeDeg);
-            }
-
-            if (Bits.Of(LatitudeDeg) != 0)
-            {
-                writer.Double(9, LatitudeDeg);
-            }
+            if (Bits.Of(HeightM) != 0) writer.Double(25, HeightM);
+            if (Bits.Of(LongitudeDeg) != 0) writer.Double(17, LongitudeDeg);
+            if (Bits.Of(LatitudeDeg) != 0) writer.Double(9, LatitudeDeg);
         }
     }
 
@@ -5006,26 +4007,11 @@ namespace Twin6G.Wire
         {
             if (kinds != null)
             {
-                for (int i = kinds.Count - 1; i >= 0; i--)
-                {
-                    writer.String(34, kinds[i]);
-                }
+                for (int i = kinds.Count - 1; i >= 0; i--) writer.String(34, kinds[i]);
             }
-
-            if (!string.IsNullOrEmpty(Label))
-            {
-                writer.String(26, Label);
-            }
-
-            if (!string.IsNullOrEmpty(Unit))
-            {
-                writer.String(18, Unit);
-            }
-
-            if (!string.IsNullOrEmpty(Name))
-            {
-                writer.String(10, Name);
-            }
+            if (!string.IsNullOrEmpty(Label)) writer.String(26, Label);
+            if (!string.IsNullOrEmpty(Unit)) writer.String(18, Unit);
+            if (!string.IsNullOrEmpty(Name)) writer.String(10, Name);
         }
     }
 
@@ -5164,11 +4150,7 @@ namespace Twin6G.Wire
                         ResumeTtlS = reader.ReadDouble();
                         break;
                     case 50:
-                        if (Origin == null)
-                        {
-                            Origin = new GeoOrigin();
-                        }
-
+                        if (Origin == null) Origin = new GeoOrigin();
                         reader.ReadMessage(Origin);
                         break;
                     case 58:
@@ -5239,136 +4221,37 @@ namespace Twin6G.Wire
 
         public override void WriteTo(WireWriter writer)
         {
-            if (!string.IsNullOrEmpty(SceneId))
-            {
-                writer.String(202, SceneId);
-            }
-
+            if (!string.IsNullOrEmpty(SceneId)) writer.String(202, SceneId);
             if (scopes != null)
             {
-                for (int i = scopes.Count - 1; i >= 0; i--)
-                {
-                    writer.String(194, scopes[i]);
-                }
+                for (int i = scopes.Count - 1; i >= 0; i--) writer.String(194, scopes[i]);
             }
-
-            if (MaxMessageBytes != 0)
-            {
-                writer.Varint(184, MaxMessageBytes);
-            }
-
-            if (VoiceCredits != 0)
-            {
-                writer.Varint(176, VoiceCredits);
-            }
-
-            if (CameraCredits != 0)
-            {
-                writer.Varint(168, CameraCredits);
-            }
-
-            if (Bits.Of(LeaseS) != 0)
-            {
-                writer.Double(161, LeaseS);
-            }
-
-            if (FencingNumber != 0)
-            {
-                writer.Varint(152, FencingNumber);
-            }
-
-            if (!string.IsNullOrEmpty(ScenarioDigest))
-            {
-                writer.String(146, ScenarioDigest);
-            }
-
+            if (MaxMessageBytes != 0) writer.Varint(184, MaxMessageBytes);
+            if (VoiceCredits != 0) writer.Varint(176, VoiceCredits);
+            if (CameraCredits != 0) writer.Varint(168, CameraCredits);
+            if (Bits.Of(LeaseS) != 0) writer.Double(161, LeaseS);
+            if (FencingNumber != 0) writer.Varint(152, FencingNumber);
+            if (!string.IsNullOrEmpty(ScenarioDigest)) writer.String(146, ScenarioDigest);
             if (kpis != null)
             {
-                for (int i = kpis.Count - 1; i >= 0; i--)
-                {
-                    writer.Message(138, kpis[i]);
-                }
+                for (int i = kpis.Count - 1; i >= 0; i--) writer.Message(138, kpis[i]);
             }
-
-            if (Bits.Of(Speed) != 0)
-            {
-                writer.Double(129, Speed);
-            }
-
-            if (PastS != 0)
-            {
-                writer.Varint(120, PastS);
-            }
-
-            if (Bits.Of(ResumeAtSimS) != 0)
-            {
-                writer.Double(113, ResumeAtSimS);
-            }
-
-            if (HasResumeTime)
-            {
-                writer.Bool(104, HasResumeTime);
-            }
-
-            if (LosslessWindow != 0)
-            {
-                writer.Varint(96, LosslessWindow);
-            }
-
-            if (TelemetryCredits != 0)
-            {
-                writer.Varint(88, TelemetryCredits);
-            }
-
-            if (Bits.Of(HeartbeatIntervalS) != 0)
-            {
-                writer.Double(81, HeartbeatIntervalS);
-            }
-
-            if (Bits.Of(TelemetryRateHz) != 0)
-            {
-                writer.Double(73, TelemetryRateHz);
-            }
-
-            if (!string.IsNullOrEmpty(Timezone))
-            {
-                writer.String(66, Timezone);
-            }
-
-            if (!string.IsNullOrEmpty(SimEpoch))
-            {
-                writer.String(58, SimEpoch);
-            }
-
-            if (Origin != null)
-            {
-                writer.Message(50, Origin);
-            }
-
-            if (Bits.Of(ResumeTtlS) != 0)
-            {
-                writer.Double(41, ResumeTtlS);
-            }
-
-            if (!string.IsNullOrEmpty(ResumeToken))
-            {
-                writer.String(34, ResumeToken);
-            }
-
-            if (Resumed)
-            {
-                writer.Bool(24, Resumed);
-            }
-
-            if (ProtocolVersion != 0)
-            {
-                writer.Varint(16, ProtocolVersion);
-            }
-
-            if (!string.IsNullOrEmpty(SessionId))
-            {
-                writer.String(10, SessionId);
-            }
+            if (Bits.Of(Speed) != 0) writer.Double(129, Speed);
+            if (PastS != 0) writer.Varint(120, PastS);
+            if (Bits.Of(ResumeAtSimS) != 0) writer.Double(113, ResumeAtSimS);
+            if (HasResumeTime) writer.Bool(104, HasResumeTime);
+            if (LosslessWindow != 0) writer.Varint(96, LosslessWindow);
+            if (TelemetryCredits != 0) writer.Varint(88, TelemetryCredits);
+            if (Bits.Of(HeartbeatIntervalS) != 0) writer.Double(81, HeartbeatIntervalS);
+            if (Bits.Of(TelemetryRateHz) != 0) writer.Double(73, TelemetryRateHz);
+            if (!string.IsNullOrEmpty(Timezone)) writer.String(66, Timezone);
+            if (!string.IsNullOrEmpty(SimEpoch)) writer.String(58, SimEpoch);
+            if (Origin != null) writer.Message(50, Origin);
+            if (Bits.Of(ResumeTtlS) != 0) writer.Double(41, ResumeTtlS);
+            if (!string.IsNullOrEmpty(ResumeToken)) writer.String(34, ResumeToken);
+            if (Resumed) writer.Bool(24, Resumed);
+            if (ProtocolVersion != 0) writer.Varint(16, ProtocolVersion);
+            if (!string.IsNullOrEmpty(SessionId)) writer.String(10, SessionId);
         }
     }
 
@@ -5423,20 +4306,9 @@ namespace Twin6G.Wire
 
         public override void WriteTo(WireWriter writer)
         {
-            if (Bits.Of(RetryAfterS) != 0)
-            {
-                writer.Double(25, RetryAfterS);
-            }
-
-            if (!string.IsNullOrEmpty(Message))
-            {
-                writer.String(18, Message);
-            }
-
-            if (Code != 0)
-            {
-                writer.Enum(8, (int)Code);
-            }
+            if (Bits.Of(RetryAfterS) != 0) writer.Double(25, RetryAfterS);
+            if (!string.IsNullOrEmpty(Message)) writer.String(18, Message);
+            if (Code != 0) writer.Enum(8, (int)Code);
         }
     }
 
@@ -5485,15 +4357,8 @@ namespace Twin6G.Wire
 
         public override void WriteTo(WireWriter writer)
         {
-            if (!string.IsNullOrEmpty(Message))
-            {
-                writer.String(18, Message);
-            }
-
-            if (Code != 0)
-            {
-                writer.Enum(8, (int)Code);
-            }
+            if (!string.IsNullOrEmpty(Message)) writer.String(18, Message);
+            if (Code != 0) writer.Enum(8, (int)Code);
         }
     }
 
@@ -5567,19 +4432,11 @@ namespace Twin6G.Wire
 
         public override void WriteTo(WireWriter writer)
         {
-            if (Encoding != 0)
-            {
-                writer.Enum(24, (int)Encoding);
-            }
-
+            if (Encoding != 0) writer.Enum(24, (int)Encoding);
             if (unknownKpis != null)
             {
-                for (int i = unknownKpis.Count - 1; i >= 0; i--)
-                {
-                    writer.String(18, unknownKpis[i]);
-                }
+                for (int i = unknownKpis.Count - 1; i >= 0; i--) writer.String(18, unknownKpis[i]);
             }
-
             if (channels.Count > 0)
             {
                 int channelsBefore = writer.Length;
@@ -5683,11 +4540,7 @@ namespace Twin6G.Wire
                         ParentId = reader.ReadString();
                         break;
                     case 66:
-                        if (Position == null)
-                        {
-                            Position = new Position();
-                        }
-
+                        if (Position == null) Position = new Position();
                         reader.ReadMessage(Position);
                         break;
                     case 74:
@@ -5716,7 +4569,6 @@ namespace Twin6G.Wire
                     writer.Close(82, writer.Length - propertiesBefore);
                 }
             }
-
             if (attributes != null && attributes.Count > 0)
             {
                 string[] attributesKeys = Bits.SortedKeys(attributes.Keys);
@@ -5728,49 +4580,17 @@ namespace Twin6G.Wire
                     writer.Close(74, writer.Length - attributesBefore);
                 }
             }
-
-            if (Position != null)
-            {
-                writer.Message(66, Position);
-            }
-
-            if (!string.IsNullOrEmpty(ParentId))
-            {
-                writer.String(58, ParentId);
-            }
-
+            if (Position != null) writer.Message(66, Position);
+            if (!string.IsNullOrEmpty(ParentId)) writer.String(58, ParentId);
             if (aliases != null)
             {
-                for (int i = aliases.Count - 1; i >= 0; i--)
-                {
-                    writer.String(50, aliases[i]);
-                }
+                for (int i = aliases.Count - 1; i >= 0; i--) writer.String(50, aliases[i]);
             }
-
-            if (!string.IsNullOrEmpty(Dn))
-            {
-                writer.String(42, Dn);
-            }
-
-            if (!string.IsNullOrEmpty(Name))
-            {
-                writer.String(34, Name);
-            }
-
-            if (!string.IsNullOrEmpty(Kind))
-            {
-                writer.String(26, Kind);
-            }
-
-            if (!string.IsNullOrEmpty(Id))
-            {
-                writer.String(18, Id);
-            }
-
-            if (Index != 0)
-            {
-                writer.Varint(8, Index);
-            }
+            if (!string.IsNullOrEmpty(Dn)) writer.String(42, Dn);
+            if (!string.IsNullOrEmpty(Name)) writer.String(34, Name);
+            if (!string.IsNullOrEmpty(Kind)) writer.String(26, Kind);
+            if (!string.IsNullOrEmpty(Id)) writer.String(18, Id);
+            if (Index != 0) writer.Varint(8, Index);
         }
 
         private void ReadAttributes(WireReader reader)
@@ -5891,28 +4711,13 @@ namespace Twin6G.Wire
 
         public override void WriteTo(WireWriter writer)
         {
-            if (Total != 0)
-            {
-                writer.Varint(32, Total);
-            }
-
-            if (Last)
-            {
-                writer.Bool(24, Last);
-            }
-
+            if (Total != 0) writer.Varint(32, Total);
+            if (Last) writer.Bool(24, Last);
             if (entities != null)
             {
-                for (int i = entities.Count - 1; i >= 0; i--)
-                {
-                    writer.Message(18, entities[i]);
-                }
+                for (int i = entities.Count - 1; i >= 0; i--) writer.Message(18, entities[i]);
             }
-
-            if (Revision != 0)
-            {
-                writer.Varint(8, Revision);
-            }
+            if (Revision != 0) writer.Varint(8, Revision);
         }
     }
 
@@ -5988,28 +4793,13 @@ namespace Twin6G.Wire
 
         public override void WriteTo(WireWriter writer)
         {
-            if (remove.Count > 0)
-            {
-                writer.Fixed32s(34, remove.Items);
-            }
-
+            if (remove.Count > 0) writer.Fixed32s(34, remove.Items);
             if (upsert != null)
             {
-                for (int i = upsert.Count - 1; i >= 0; i--)
-                {
-                    writer.Message(26, upsert[i]);
-                }
+                for (int i = upsert.Count - 1; i >= 0; i--) writer.Message(26, upsert[i]);
             }
-
-            if (Revision != 0)
-            {
-                writer.Varint(16, Revision);
-            }
-
-            if (BaseRevision != 0)
-            {
-                writer.Varint(8, BaseRevision);
-            }
+            if (Revision != 0) writer.Varint(16, Revision);
+            if (BaseRevision != 0) writer.Varint(8, BaseRevision);
         }
     }
 
@@ -6071,23 +4861,12 @@ namespace Twin6G.Wire
 
         public override void WriteTo(WireWriter writer)
         {
-            if (Last)
-            {
-                writer.Bool(24, Last);
-            }
-
+            if (Last) writer.Bool(24, Last);
             if (attributes != null)
             {
-                for (int i = attributes.Count - 1; i >= 0; i--)
-                {
-                    writer.Message(18, attributes[i]);
-                }
+                for (int i = attributes.Count - 1; i >= 0; i--) writer.Message(18, attributes[i]);
             }
-
-            if (Revision != 0)
-            {
-                writer.Varint(8, Revision);
-            }
+            if (Revision != 0) writer.Varint(8, Revision);
         }
     }
 
@@ -6148,25 +4927,10 @@ namespace Twin6G.Wire
 
         public override void WriteTo(WireWriter writer)
         {
-            if (!string.IsNullOrEmpty(Reason))
-            {
-                writer.String(34, Reason);
-            }
-
-            if (Index != 0)
-            {
-                writer.Varint(24, Index);
-            }
-
-            if (!string.IsNullOrEmpty(EntityId))
-            {
-                writer.String(18, EntityId);
-            }
-
-            if (!string.IsNullOrEmpty(LocalId))
-            {
-                writer.String(10, LocalId);
-            }
+            if (!string.IsNullOrEmpty(Reason)) writer.String(34, Reason);
+            if (Index != 0) writer.Varint(24, Index);
+            if (!string.IsNullOrEmpty(EntityId)) writer.String(18, EntityId);
+            if (!string.IsNullOrEmpty(LocalId)) writer.String(10, LocalId);
         }
     }
 
@@ -6218,10 +4982,7 @@ namespace Twin6G.Wire
         {
             if (entities != null)
             {
-                for (int i = entities.Count - 1; i >= 0; i--)
-                {
-                    writer.Message(10, entities[i]);
-                }
+                for (int i = entities.Count - 1; i >= 0; i--) writer.Message(10, entities[i]);
             }
         }
     }
@@ -6280,16 +5041,9 @@ namespace Twin6G.Wire
         {
             if (people != null)
             {
-                for (int i = people.Count - 1; i >= 0; i--)
-                {
-                    writer.Message(18, people[i]);
-                }
+                for (int i = people.Count - 1; i >= 0; i--) writer.Message(18, people[i]);
             }
-
-            if (!string.IsNullOrEmpty(SceneId))
-            {
-                writer.String(10, SceneId);
-            }
+            if (!string.IsNullOrEmpty(SceneId)) writer.String(10, SceneId);
         }
     }
 
@@ -6657,203 +5411,103 @@ namespace Twin6G.Wire
                         SimTimeS = reader.ReadDouble();
                         break;
                     case 82:
-                        if (Welcome == null)
-                        {
-                            Welcome = new Welcome();
-                        }
-
+                        if (Welcome == null) Welcome = new Welcome();
                         reader.ReadMessage(Welcome);
                         break;
                     case 90:
-                        if (Refusal == null)
-                        {
-                            Refusal = new Refusal();
-                        }
-
+                        if (Refusal == null) Refusal = new Refusal();
                         reader.ReadMessage(Refusal);
                         break;
                     case 98:
-                        if (Credit == null)
-                        {
-                            Credit = new Credit();
-                        }
-
+                        if (Credit == null) Credit = new Credit();
                         reader.ReadMessage(Credit);
                         break;
                     case 106:
-                        if (FlowReport == null)
-                        {
-                            FlowReport = new FlowReport();
-                        }
-
+                        if (FlowReport == null) FlowReport = new FlowReport();
                         reader.ReadMessage(FlowReport);
                         break;
                     case 114:
-                        if (Heartbeat == null)
-                        {
-                            Heartbeat = new Heartbeat();
-                        }
-
+                        if (Heartbeat == null) Heartbeat = new Heartbeat();
                         reader.ReadMessage(Heartbeat);
                         break;
                     case 122:
-                        if (HeartbeatReply == null)
-                        {
-                            HeartbeatReply = new HeartbeatReply();
-                        }
-
+                        if (HeartbeatReply == null) HeartbeatReply = new HeartbeatReply();
                         reader.ReadMessage(HeartbeatReply);
                         break;
                     case 130:
-                        if (Notice == null)
-                        {
-                            Notice = new Notice();
-                        }
-
+                        if (Notice == null) Notice = new Notice();
                         reader.ReadMessage(Notice);
                         break;
                     case 138:
-                        if (SubscribeReply == null)
-                        {
-                            SubscribeReply = new SubscribeReply();
-                        }
-
+                        if (SubscribeReply == null) SubscribeReply = new SubscribeReply();
                         reader.ReadMessage(SubscribeReply);
                         break;
                     case 162:
-                        if (TopologySnapshot == null)
-                        {
-                            TopologySnapshot = new TopologySnapshot();
-                        }
-
+                        if (TopologySnapshot == null) TopologySnapshot = new TopologySnapshot();
                         reader.ReadMessage(TopologySnapshot);
                         break;
                     case 170:
-                        if (TopologyDelta == null)
-                        {
-                            TopologyDelta = new TopologyDelta();
-                        }
-
+                        if (TopologyDelta == null) TopologyDelta = new TopologyDelta();
                         reader.ReadMessage(TopologyDelta);
                         break;
                     case 178:
-                        if (DesiredConfiguration == null)
-                        {
-                            DesiredConfiguration = new DesiredConfiguration();
-                        }
-
+                        if (DesiredConfiguration == null) DesiredConfiguration = new DesiredConfiguration();
                         reader.ReadMessage(DesiredConfiguration);
                         break;
                     case 186:
-                        if (ContributeReply == null)
-                        {
-                            ContributeReply = new ContributeReply();
-                        }
-
+                        if (ContributeReply == null) ContributeReply = new ContributeReply();
                         reader.ReadMessage(ContributeReply);
                         break;
                     case 194:
-                        if (Telemetry == null)
-                        {
-                            Telemetry = new Telemetry();
-                        }
-
+                        if (Telemetry == null) Telemetry = new Telemetry();
                         reader.ReadMessage(Telemetry);
                         break;
                     case 202:
-                        if (PmReport == null)
-                        {
-                            PmReport = new PmReport();
-                        }
-
+                        if (PmReport == null) PmReport = new PmReport();
                         reader.ReadMessage(PmReport);
                         break;
                     case 210:
-                        if (LiveNotice == null)
-                        {
-                            LiveNotice = new LiveNotice();
-                        }
-
+                        if (LiveNotice == null) LiveNotice = new LiveNotice();
                         reader.ReadMessage(LiveNotice);
                         break;
                     case 242:
-                        if (Command == null)
-                        {
-                            Command = new Command();
-                        }
-
+                        if (Command == null) Command = new Command();
                         reader.ReadMessage(Command);
                         break;
                     case 250:
-                        if (CommandAck == null)
-                        {
-                            CommandAck = new CommandAck();
-                        }
-
+                        if (CommandAck == null) CommandAck = new CommandAck();
                         reader.ReadMessage(CommandAck);
                         break;
                     case 258:
-                        if (StateRequest == null)
-                        {
-                            StateRequest = new StateRequest();
-                        }
-
+                        if (StateRequest == null) StateRequest = new StateRequest();
                         reader.ReadMessage(StateRequest);
                         break;
                     case 266:
-                        if (StateChunk == null)
-                        {
-                            StateChunk = new StateChunk();
-                        }
-
+                        if (StateChunk == null) StateChunk = new StateChunk();
                         reader.ReadMessage(StateChunk);
                         break;
                     case 322:
-                        if (Event == null)
-                        {
-                            Event = new Event();
-                        }
-
+                        if (Event == null) Event = new Event();
                         reader.ReadMessage(Event);
                         break;
                     case 330:
-                        if (Alarm == null)
-                        {
-                            Alarm = new Alarm();
-                        }
-
+                        if (Alarm == null) Alarm = new Alarm();
                         reader.ReadMessage(Alarm);
                         break;
                     case 402:
-                        if (CameraRequest == null)
-                        {
-                            CameraRequest = new CameraRequest();
-                        }
-
+                        if (CameraRequest == null) CameraRequest = new CameraRequest();
                         reader.ReadMessage(CameraRequest);
                         break;
                     case 410:
-                        if (VoiceChunk == null)
-                        {
-                            VoiceChunk = new VoiceChunk();
-                        }
-
+                        if (VoiceChunk == null) VoiceChunk = new VoiceChunk();
                         reader.ReadMessage(VoiceChunk);
                         break;
                     case 418:
-                        if (PresenceList == null)
-                        {
-                            PresenceList = new PresenceList();
-                        }
-
+                        if (PresenceList == null) PresenceList = new PresenceList();
                         reader.ReadMessage(PresenceList);
                         break;
                     case 426:
-                        if (CameraFrame == null)
-                        {
-                            CameraFrame = new CameraFrame();
-                        }
-
+                        if (CameraFrame == null) CameraFrame = new CameraFrame();
                         reader.ReadMessage(CameraFrame);
                         break;
                     default:
@@ -6865,150 +5519,35 @@ namespace Twin6G.Wire
 
         public override void WriteTo(WireWriter writer)
         {
-            if (Body == BodyKind.CameraFrame)
-            {
-                writer.Message(426, CameraFrame);
-            }
-
-            if (Body == BodyKind.PresenceList)
-            {
-                writer.Message(418, PresenceList);
-            }
-
-            if (Body == BodyKind.VoiceChunk)
-            {
-                writer.Message(410, VoiceChunk);
-            }
-
-            if (Body == BodyKind.CameraRequest)
-            {
-                writer.Message(402, CameraRequest);
-            }
-
-            if (Body == BodyKind.Alarm)
-            {
-                writer.Message(330, Alarm);
-            }
-
-            if (Body == BodyKind.Event)
-            {
-                writer.Message(322, Event);
-            }
-
-            if (Body == BodyKind.StateChunk)
-            {
-                writer.Message(266, StateChunk);
-            }
-
-            if (Body == BodyKind.StateRequest)
-            {
-                writer.Message(258, StateRequest);
-            }
-
-            if (Body == BodyKind.CommandAck)
-            {
-                writer.Message(250, CommandAck);
-            }
-
-            if (Body == BodyKind.Command)
-            {
-                writer.Message(242, Command);
-            }
-
-            if (Body == BodyKind.LiveNotice)
-            {
-                writer.Message(210, LiveNotice);
-            }
-
-            if (Body == BodyKind.PmReport)
-            {
-                writer.Message(202, PmReport);
-            }
-
-            if (Body == BodyKind.Telemetry)
-            {
-                writer.Message(194, Telemetry);
-            }
-
-            if (Body == BodyKind.ContributeReply)
-            {
-                writer.Message(186, ContributeReply);
-            }
-
-            if (Body == BodyKind.DesiredConfiguration)
-            {
-                writer.Message(178, DesiredConfiguration);
-            }
-
-            if (Body == BodyKind.TopologyDelta)
-            {
-                writer.Message(170, TopologyDelta);
-            }
-
-            if (Body == BodyKind.TopologySnapshot)
-            {
-                writer.Message(162, TopologySnapshot);
-            }
-
-            if (Body == BodyKind.SubscribeReply)
-            {
-                writer.Message(138, SubscribeReply);
-            }
-
-            if (Body == BodyKind.Notice)
-            {
-                writer.Message(130, Notice);
-            }
-
-            if (Body == BodyKind.HeartbeatReply)
-            {
-                writer.Message(122, HeartbeatReply);
-            }
-
-            if (Body == BodyKind.Heartbeat)
-            {
-                writer.Message(114, Heartbeat);
-            }
-
-            if (Body == BodyKind.FlowReport)
-            {
-                writer.Message(106, FlowReport);
-            }
-
-            if (Body == BodyKind.Credit)
-            {
-                writer.Message(98, Credit);
-            }
-
-            if (Body == BodyKind.Refusal)
-            {
-                writer.Message(90, Refusal);
-            }
-
-            if (Body == BodyKind.Welcome)
-            {
-                writer.Message(82, Welcome);
-            }
-
-            if (Bits.Of(SimTimeS) != 0)
-            {
-                writer.Double(33, SimTimeS);
-            }
-
-            if (WallTimeUnixNs != 0)
-            {
-                writer.Fixed64(25, WallTimeUnixNs);
-            }
-
-            if (Ack != 0)
-            {
-                writer.Varint(16, Ack);
-            }
-
-            if (Seq != 0)
-            {
-                writer.Varint(8, Seq);
-            }
+            if (Body == BodyKind.CameraFrame) writer.Message(426, CameraFrame);
+            if (Body == BodyKind.PresenceList) writer.Message(418, PresenceList);
+            if (Body == BodyKind.VoiceChunk) writer.Message(410, VoiceChunk);
+            if (Body == BodyKind.CameraRequest) writer.Message(402, CameraRequest);
+            if (Body == BodyKind.Alarm) writer.Message(330, Alarm);
+            if (Body == BodyKind.Event) writer.Message(322, Event);
+            if (Body == BodyKind.StateChunk) writer.Message(266, StateChunk);
+            if (Body == BodyKind.StateRequest) writer.Message(258, StateRequest);
+            if (Body == BodyKind.CommandAck) writer.Message(250, CommandAck);
+            if (Body == BodyKind.Command) writer.Message(242, Command);
+            if (Body == BodyKind.LiveNotice) writer.Message(210, LiveNotice);
+            if (Body == BodyKind.PmReport) writer.Message(202, PmReport);
+            if (Body == BodyKind.Telemetry) writer.Message(194, Telemetry);
+            if (Body == BodyKind.ContributeReply) writer.Message(186, ContributeReply);
+            if (Body == BodyKind.DesiredConfiguration) writer.Message(178, DesiredConfiguration);
+            if (Body == BodyKind.TopologyDelta) writer.Message(170, TopologyDelta);
+            if (Body == BodyKind.TopologySnapshot) writer.Message(162, TopologySnapshot);
+            if (Body == BodyKind.SubscribeReply) writer.Message(138, SubscribeReply);
+            if (Body == BodyKind.Notice) writer.Message(130, Notice);
+            if (Body == BodyKind.HeartbeatReply) writer.Message(122, HeartbeatReply);
+            if (Body == BodyKind.Heartbeat) writer.Message(114, Heartbeat);
+            if (Body == BodyKind.FlowReport) writer.Message(106, FlowReport);
+            if (Body == BodyKind.Credit) writer.Message(98, Credit);
+            if (Body == BodyKind.Refusal) writer.Message(90, Refusal);
+            if (Body == BodyKind.Welcome) writer.Message(82, Welcome);
+            if (Bits.Of(SimTimeS) != 0) writer.Double(33, SimTimeS);
+            if (WallTimeUnixNs != 0) writer.Fixed64(25, WallTimeUnixNs);
+            if (Ack != 0) writer.Varint(16, Ack);
+            if (Seq != 0) writer.Varint(8, Seq);
         }
     }
 
@@ -7166,80 +5705,21 @@ namespace Twin6G.Wire
 
         public override void WriteTo(WireWriter writer)
         {
-            if (FencingNumber != 0)
-            {
-                writer.Varint(120, FencingNumber);
-            }
-
-            if (Suspended)
-            {
-                writer.Bool(112, Suspended);
-            }
-
-            if (Bits.Of(TelemetryAgeS) != 0)
-            {
-                writer.Double(105, TelemetryAgeS);
-            }
-
-            if (OutboxDepth != 0)
-            {
-                writer.Varint(96, OutboxDepth);
-            }
-
-            if (InboxDepth != 0)
-            {
-                writer.Varint(88, InboxDepth);
-            }
-
-            if (PmReceived != 0)
-            {
-                writer.Varint(80, PmReceived);
-            }
-
-            if (TelemetryDropped != 0)
-            {
-                writer.Varint(72, TelemetryDropped);
-            }
-
-            if (TelemetryReceived != 0)
-            {
-                writer.Varint(64, TelemetryReceived);
-            }
-
-            if (Bits.Of(ClockOffsetS) != 0)
-            {
-                writer.Double(57, ClockOffsetS);
-            }
-
-            if (Bits.Of(HeartbeatRttS) != 0)
-            {
-                writer.Double(49, HeartbeatRttS);
-            }
-
-            if (Bits.Of(ConnectedS) != 0)
-            {
-                writer.Double(41, ConnectedS);
-            }
-
-            if (!string.IsNullOrEmpty(Engine))
-            {
-                writer.String(34, Engine);
-            }
-
-            if (!string.IsNullOrEmpty(SceneId))
-            {
-                writer.String(26, SceneId);
-            }
-
-            if (Role != 0)
-            {
-                writer.Enum(16, (int)Role);
-            }
-
-            if (!string.IsNullOrEmpty(SessionId))
-            {
-                writer.String(10, SessionId);
-            }
+            if (FencingNumber != 0) writer.Varint(120, FencingNumber);
+            if (Suspended) writer.Bool(112, Suspended);
+            if (Bits.Of(TelemetryAgeS) != 0) writer.Double(105, TelemetryAgeS);
+            if (OutboxDepth != 0) writer.Varint(96, OutboxDepth);
+            if (InboxDepth != 0) writer.Varint(88, InboxDepth);
+            if (PmReceived != 0) writer.Varint(80, PmReceived);
+            if (TelemetryDropped != 0) writer.Varint(72, TelemetryDropped);
+            if (TelemetryReceived != 0) writer.Varint(64, TelemetryReceived);
+            if (Bits.Of(ClockOffsetS) != 0) writer.Double(57, ClockOffsetS);
+            if (Bits.Of(HeartbeatRttS) != 0) writer.Double(49, HeartbeatRttS);
+            if (Bits.Of(ConnectedS) != 0) writer.Double(41, ConnectedS);
+            if (!string.IsNullOrEmpty(Engine)) writer.String(34, Engine);
+            if (!string.IsNullOrEmpty(SceneId)) writer.String(26, SceneId);
+            if (Role != 0) writer.Enum(16, (int)Role);
+            if (!string.IsNullOrEmpty(SessionId)) writer.String(10, SessionId);
         }
     }
 
@@ -7325,11 +5805,7 @@ namespace Twin6G.Wire
 
         public override void WriteTo(WireWriter writer)
         {
-            if (Resumed != 0)
-            {
-                writer.Varint(48, Resumed);
-            }
-
+            if (Resumed != 0) writer.Varint(48, Resumed);
             if (refusals != null && refusals.Count > 0)
             {
                 string[] refusalsKeys = Bits.SortedKeys(refusals.Keys);
@@ -7341,28 +5817,12 @@ namespace Twin6G.Wire
                     writer.Close(42, writer.Length - refusalsBefore);
                 }
             }
-
-            if (CommandsPending != 0)
-            {
-                writer.Varint(32, CommandsPending);
-            }
-
-            if (UnknownBodies != 0)
-            {
-                writer.Varint(24, UnknownBodies);
-            }
-
-            if (TelemetryDropped != 0)
-            {
-                writer.Varint(16, TelemetryDropped);
-            }
-
+            if (CommandsPending != 0) writer.Varint(32, CommandsPending);
+            if (UnknownBodies != 0) writer.Varint(24, UnknownBodies);
+            if (TelemetryDropped != 0) writer.Varint(16, TelemetryDropped);
             if (sessions != null)
             {
-                for (int i = sessions.Count - 1; i >= 0; i--)
-                {
-                    writer.Message(10, sessions[i]);
-                }
+                for (int i = sessions.Count - 1; i >= 0; i--) writer.Message(10, sessions[i]);
             }
         }
 
@@ -7432,10 +5892,7 @@ namespace Twin6G.Wire
 
         public override void WriteTo(WireWriter writer)
         {
-            if (!string.IsNullOrEmpty(SceneId))
-            {
-                writer.String(10, SceneId);
-            }
+            if (!string.IsNullOrEmpty(SceneId)) writer.String(10, SceneId);
         }
     }
 
@@ -7473,11 +5930,7 @@ namespace Twin6G.Wire
                         SceneId = reader.ReadString();
                         break;
                     case 18:
-                        if (Topology == null)
-                        {
-                            Topology = new TopologySnapshot();
-                        }
-
+                        if (Topology == null) Topology = new TopologySnapshot();
                         reader.ReadMessage(Topology);
                         break;
                     default:
@@ -7489,15 +5942,8 @@ namespace Twin6G.Wire
 
         public override void WriteTo(WireWriter writer)
         {
-            if (Topology != null)
-            {
-                writer.Message(18, Topology);
-            }
-
-            if (!string.IsNullOrEmpty(SceneId))
-            {
-                writer.String(10, SceneId);
-            }
+            if (Topology != null) writer.Message(18, Topology);
+            if (!string.IsNullOrEmpty(SceneId)) writer.String(10, SceneId);
         }
     }
 
@@ -7546,11 +5992,7 @@ namespace Twin6G.Wire
                         SceneId = reader.ReadString();
                         break;
                     case 18:
-                        if (Command == null)
-                        {
-                            Command = new Command();
-                        }
-
+                        if (Command == null) Command = new Command();
                         reader.ReadMessage(Command);
                         break;
                     case 25:
@@ -7570,26 +6012,11 @@ namespace Twin6G.Wire
         {
             if (sceneIds != null)
             {
-                for (int i = sceneIds.Count - 1; i >= 0; i--)
-                {
-                    writer.String(34, sceneIds[i]);
-                }
+                for (int i = sceneIds.Count - 1; i >= 0; i--) writer.String(34, sceneIds[i]);
             }
-
-            if (Bits.Of(TimeoutS) != 0)
-            {
-                writer.Double(25, TimeoutS);
-            }
-
-            if (Command != null)
-            {
-                writer.Message(18, Command);
-            }
-
-            if (!string.IsNullOrEmpty(SceneId))
-            {
-                writer.String(10, SceneId);
-            }
+            if (Bits.Of(TimeoutS) != 0) writer.Double(25, TimeoutS);
+            if (Command != null) writer.Message(18, Command);
+            if (!string.IsNullOrEmpty(SceneId)) writer.String(10, SceneId);
         }
     }
 
@@ -7630,11 +6057,7 @@ namespace Twin6G.Wire
                 switch (tag)
                 {
                     case 10:
-                        if (Ack == null)
-                        {
-                            Ack = new CommandAck();
-                        }
-
+                        if (Ack == null) Ack = new CommandAck();
                         reader.ReadMessage(Ack);
                         break;
                     case 18:
@@ -7653,16 +6076,9 @@ namespace Twin6G.Wire
         {
             if (sceneAcks != null)
             {
-                for (int i = sceneAcks.Count - 1; i >= 0; i--)
-                {
-                    writer.Message(18, sceneAcks[i]);
-                }
+                for (int i = sceneAcks.Count - 1; i >= 0; i--) writer.Message(18, sceneAcks[i]);
             }
-
-            if (Ack != null)
-            {
-                writer.Message(10, Ack);
-            }
+            if (Ack != null) writer.Message(10, Ack);
         }
     }
 }

@@ -8,28 +8,24 @@ const LIGHT_MPS = 299792458.0
 # [serving sector of each phone or null, RSRP in dBm]: free-space loss (ITU-R P.525) between isotropic antennas.
 static func receive(phones, sectors):
 	var at = []
-	var gain_db = []
+	var gain_mw = PoolRealArray()  # at a distance of one metre
 	for sector in sectors:
 		at.append(sector.translation)
-		gain_db.append(
-			10.0 * _log10(max(sector.tx_power_mw, 1e-9) / SUBCARRIERS)
-			- 20.0 * _log10(4.0 * PI * sector.carrier_hz / LIGHT_MPS)
-		)
+		var loss = pow(4.0 * PI * sector.carrier_hz / LIGHT_MPS, 2.0)
+		gain_mw.append(0.0 if sector.locked else sector.tx_power_mw / SUBCARRIERS / loss)
 	var serving = []
 	var rsrp_dbm = PoolRealArray()
 	for index in phones:
 		var place = phones[index].translation
 		var best = null
-		var most_dbm = NAN
+		var most_mw = 0.0
 		for i in range(at.size()):
-			if sectors[i].locked:
-				continue
-			var dbm = gain_db[i] - 20.0 * _log10(max(place.distance_to(at[i]), 1.0))
-			if best == null or dbm > most_dbm:
+			var mw = gain_mw[i] / max(place.distance_squared_to(at[i]), 1.0)
+			if mw > most_mw:
 				best = sectors[i]
-				most_dbm = dbm
+				most_mw = mw
 		serving.append(best)
-		rsrp_dbm.append(most_dbm)
+		rsrp_dbm.append(10.0 * _log10(most_mw) if best != null else NAN)
 	return [serving, rsrp_dbm]
 
 

@@ -5,18 +5,15 @@
 extends Node
 
 const Wire = preload("wire.gd")
+const WireSocket = preload("wire_socket.gd")
 const Outbox = preload("outbox.gd")
 const Orders = preload("orders.gd")
 const Bridge = preload("bridge_v1.gd")
 
 const PROTOCOL_VERSION = 1
-const FIRST_PAUSE_S = 0.25
-const LONGEST_PAUSE_LOOPBACK_S = 2.0
-const LONGEST_PAUSE_S = 30.0
-const REACH_TIMEOUT_S = 10.0
+const REACH_TIMEOUT_S = 5.0
 const HEARTBEATS_MISSED = 3
 const CHUNK_BYTES = 256 * 1024
-const BUFFER_KB = 8192
 # Credit for what is subscribed; half of it is given back at a time.
 const CREDIT = 16
 const CREDITED = [Bridge.Channel.TELEMETRY, Bridge.Channel.PRESENCE, Bridge.Channel.CAMERA, Bridge.Channel.VOICE]
@@ -58,7 +55,7 @@ var round_trip_ms = 0.0
 var _wire = Wire.new()
 var _outbox = Outbox.new(_wire)
 var _orders = null
-var _socket = null
+var _socket = WireSocket.new()
 var _snapshot = []
 var _desired = []
 var _observed = {}
@@ -72,17 +69,18 @@ var _heartbeat_number = 0
 var _heartbeat_due_ms = 0
 var _heard_ms = 0
 var _told_dropped = 0
-var _pause_s = FIRST_PAUSE_S
 var _retry_ms = 0
 var _least_wait_s = 0.0
-var _why = ""
 var _final = false
-var _random = RandomNumberGenerator.new()
 
 
 func begin():
-	_random.randomize()
 	_orders = Orders.new(_wire, record_file)
+	_socket.url = url
+	_socket.ca_file = ca_file
+	_socket.connect("established", self, "_on_established")
+	_socket.connect("arrived", self, "_on_arrived")
+	_socket.connect("lost", self, "_on_lost")
 	_open_socket()
 
 
@@ -92,6 +90,29 @@ func is_open():
 
 func sim_time_s():
 	return _outbox.sim_time_s
+
+
+# When simulated time begins: at wall now, never before what the twin remembers.
+func first_sim_time_s():
+	var remembered_s = welcome.get("resume_at_sim_s", 0.0) if welcome.get("has_resume_time", false) else 0.0
+	var epoch_s = unix_s_of(welcome.get("sim_epoch", ""))
+	return max(remembered_s, OS.get_system_time_msecs() / 1000.0 - epoch_s) if epoch_s != null else remembered_s
+
+
+# Seconds since 1970 of an RFC 3339 moment such as `2026-11-07T12:00:00.25+01:00`; null when it is none.
+static func unix_s_of(moment):
+	var pattern = RegEx.new()
+	pattern.compile("^(\\d{4})-(\\d\\d)-(\\d\\d)[Tt ](\\d\\d):(\\d\\d):(\\d\\d(?:\\.\\d+)?)(?:[Zz]|([+-])(\\d\\d):(\\d\\d))$")
+	var found = pattern.search(moment)
+	if found == null:
+		return null
+	var date = {
+		"year": int(found.get_string(1)), "month": int(found.get_string(2)), "day": int(found.get_string(3)),
+		"hour": int(found.get_string(4)), "minute": int(found.get_string(5)), "second": 0,
+	}
+	var ahead_s = 60 * (60 * int(found.get_string(8)) + int(found.get_string(9)))
+	var utc_s = OS.get_unix_time_from_datetime(date) + float(found.get_string(6))
+	return utc_s + ahead_s if found.get_string(7) == "-" else utc_s - ahead_s
 
 
 func dropped():
@@ -185,26 +206,13 @@ func leave(reason):
 
 
 func _open_socket():
-	_socket = WebSocketClient.new()
-	_socket.set_buffers(BUFFER_KB, 2048, BUFFER_KB, 2048)
-	if ca_file != "":
-		var certificate = X509Certificate.new()
-		if certificate.load(ca_file) != OK:
-			_final = true
-			_set_state(State.STOPPED, "the certificate `%s` cannot be read" % ca_file)
-			return
-		_socket.set_trusted_ssl_certificate(certificate)
-	_socket.connect("connection_established", self, "_on_established")
-	_socket.connect("connection_error", self, "_on_error")
-	_socket.connect("connection_closed", self, "_on_closed")
-	_socket.connect("server_close_request", self, "_on_close_request")
-	_socket.connect("data_received", self, "_on_data")
-	_why = ""
 	_least_wait_s = 0.0
 	_heard_ms = OS.get_ticks_msec()
 	_set_state(State.CONNECTING, url)
-	if _socket.connect_to_url(url) != OK:
-		_lost("`%s` is no address; use ws://HOST:PORT/bridge" % url)
+	var wrong = _socket.open()
+	if wrong != "":
+		_final = true
+		_set_state(State.STOPPED, wrong)
 
 
 func _process(_delta):
@@ -215,14 +223,13 @@ func _process(_delta):
 	_socket.poll()
 	if state in [State.CONNECTING, State.GREETING]:
 		if OS.get_ticks_msec() - _heard_ms > 1000 * REACH_TIMEOUT_S:
-			_break("no answer within %d s" % REACH_TIMEOUT_S)
+			_socket.close("no answer within %d s" % REACH_TIMEOUT_S)
 	elif state in [State.LOADING, State.OPEN]:
 		_beat()
 		_flush()
 
 
-func _on_established(_protocol):
-	_socket.get_peer(1).set_write_mode(WebSocketPeer.WRITE_MODE_BINARY)
+func _on_established():
 	var hello = {
 		"protocol_min": PROTOCOL_VERSION,
 		"protocol_max": PROTOCOL_VERSION,
@@ -242,31 +249,11 @@ func _on_established(_protocol):
 			"session_id": welcome["session_id"], "resume_token": welcome["resume_token"], "last_seq": _arrived
 		}
 	var now_ns = OS.get_system_time_msecs() * 1000000
-	_socket.get_peer(1).put_packet(_wire.encode("ConnectRequest", {"hello": hello, "wall_time_unix_ns": now_ns}))
+	_socket.send(_wire.encode("ConnectRequest", {"hello": hello, "wall_time_unix_ns": now_ns}))
 	_set_state(State.GREETING, url)
 
 
-func _on_error():
-	_lost("nobody answers at %s" % url)
-
-
-func _on_close_request(code, reason):
-	if _why == "":
-		_why = reason if reason != "" else "the twin closed with code %d" % code
-
-
-func _on_closed(_clean):
-	_lost(_why if _why != "" else "the connection was cut")
-
-
-# Ends the stream from this side.
-func _break(reason):
-	_why = reason
-	_socket.disconnect_from_host(1002, reason.substr(0, 100))
-	_lost(reason)
-
-
-func _lost(reason):
+func _on_lost(reason):
 	if state in [State.WAITING, State.STOPPED]:
 		return
 	_outbox.suspend()
@@ -275,17 +262,9 @@ func _lost(reason):
 		_set_state(State.STOPPED, reason)
 		return
 	if state in [State.LOADING, State.OPEN]:
-		_pause_s = FIRST_PAUSE_S
-	var longest_s = LONGEST_PAUSE_LOOPBACK_S if _is_loopback() else LONGEST_PAUSE_S
-	var wait_s = max(_least_wait_s, _random.randf() * _pause_s)
-	_pause_s = min(2.0 * _pause_s, longest_s)
-	_retry_ms = OS.get_ticks_msec() + int(1000.0 * wait_s)
+		_socket.succeeded()
+	_retry_ms = OS.get_ticks_msec() + int(1000.0 * max(_least_wait_s, _socket.next_pause_s()))
 	_set_state(State.WAITING, reason)
-
-
-func _is_loopback():
-	var host = url.split("://")[-1]
-	return host.begins_with("127.") or host.begins_with("localhost") or host.begins_with("[::1]")
 
 
 func _set_state(next, detail):
@@ -296,26 +275,25 @@ func _set_state(next, detail):
 # Reading.
 
 
-func _on_data():
-	var bytes = _socket.get_peer(1).get_packet()
+func _on_arrived(bytes):
 	if state in [State.WAITING, State.STOPPED]:
 		return
 	_heard_ms = OS.get_ticks_msec()
 	var response = _wire.decode("ConnectResponse", bytes)
 	if response == null:
-		_break("%d bytes are no ConnectResponse: %s" % [bytes.size(), _wire.error])
+		_socket.close("%d bytes are no ConnectResponse: %s" % [bytes.size(), _wire.error])
 	elif response.has("refusal"):
 		_take_refusal(response["refusal"])
 	elif response.has("welcome") and state == State.GREETING:
 		_take_welcome(response)
 	elif state == State.GREETING or response.has("welcome"):
-		_break("the twin must begin with Welcome, once")
+		_socket.close("the twin must begin with Welcome, once")
 	else:
 		_take(response)
 
 
 func _take_refusal(refusal):
-	_why = refusal.get("message", "refused")
+	_socket.why = refusal.get("message", "refused")
 	_least_wait_s = refusal.get("retry_after_s", 0.0)
 	_final = _least_wait_s <= 0.0
 
@@ -326,7 +304,7 @@ func _take_welcome(response):
 	welcome = response["welcome"]
 	if resumed:
 		if not _outbox.resume(response.get("ack", 0), welcome.get("lossless_window", 0)):
-			_break("the twin acknowledges what was never sent")
+			_socket.close("the twin acknowledges what was never sent")
 			return
 	else:
 		_arrived = 0
@@ -345,11 +323,11 @@ func _take_welcome(response):
 
 func _take(response):
 	if response.has("ack") and not _outbox.acknowledged(response["ack"]):
-		_break("the twin acknowledges what was never sent")
+		_socket.close("the twin acknowledges what was never sent")
 		return
 	var seq = response.get("seq", 0)
 	if seq and seq != _arrived + 1:
-		_break("lossless message %d follows %d" % [seq, _arrived])
+		_socket.close("lossless message %d follows %d" % [seq, _arrived])
 		return
 	_deal_with(response)
 	if seq:
@@ -386,7 +364,7 @@ func _deal_with(response):
 func _obey(command):
 	var stages = _orders.take(command, obeyer, revision, welcome.get("fencing_number", 0), _outbox.sim_time_s)
 	for ack in stages:
-		_outbox.lossless({"command_ack": ack})
+		_outbox.answer({"command_ack": ack})
 	var last = stages[-1]
 	if last["stage"] == Bridge.CommandStage.APPLIED and not command.get("dry_run", false) and _observed.size():
 		_note_observed(last.get("observed", []))
@@ -398,7 +376,7 @@ func _pass_on(response):
 			continue  # the header
 		if kind == "notice" and response[kind].get("code", 0) == Bridge.NoticeCode.TAKEN_OVER:
 			_final = true
-			_why = response[kind].get("message", "taken over")
+			_socket.why = response[kind].get("message", "taken over")
 		emit_signal("told", kind, response[kind])
 		match kind:
 			"telemetry":
@@ -459,11 +437,11 @@ func _note_observed(attributes):
 
 func _tell_observed():
 	var told = {"attributes": _observed.values(), "sim_time_s": _outbox.sim_time_s}
-	_outbox.lossless({"observed_configuration": told})
+	_outbox.answer({"observed_configuration": told})
 
 
 func _tell_live():
-	_outbox.lossless({"live_notice": {"sim_time_s": _live_at_s}})
+	_outbox.answer({"live_notice": {"sim_time_s": _live_at_s}})
 
 
 # Writing.
@@ -472,8 +450,8 @@ func _tell_live():
 func _flush():
 	var envelope = _outbox.next()
 	while envelope != null:
-		if _socket.get_peer(1).put_packet(envelope) != OK:
-			_break("the connection takes nothing more")
+		if not _socket.send(envelope):
+			_socket.close("the connection takes nothing more")
 			return
 		envelope = _outbox.next()
 
@@ -482,7 +460,7 @@ func _beat():
 	var interval_ms = 1000.0 * welcome.get("heartbeat_interval_s", 2.0)
 	var now_ms = OS.get_ticks_msec()
 	if now_ms - _heard_ms > HEARTBEATS_MISSED * interval_ms:
-		_break("the twin gave no sign of life for %.1f s" % ((now_ms - _heard_ms) / 1000.0))
+		_socket.close("the twin gave no sign of life for %.1f s" % ((now_ms - _heard_ms) / 1000.0))
 	elif now_ms >= _heartbeat_due_ms:
 		_heartbeat_due_ms = now_ms + int(interval_ms)
 		_heartbeat_number += 1

@@ -124,6 +124,8 @@ class SceneClient {
   bool connected() const;
   std::optional<Failure> failure() const;
   bridge::v1::Welcome welcome() const;
+  // When the scene's simulated time begins: at wall now, never before what the twin remembers.
+  double first_sim_time_s() const;
   // The present inventory; the one returned does not change.
   std::shared_ptr<const Inventory> inventory() const;
   Statistics statistics() const;
