@@ -226,10 +226,6 @@ class Connection:
             await asyncio.wait({self._runner})
         self.check()
 
-    async def until_ready(self) -> None:
-        """Wait until the stream can be used."""
-        await self._ready.wait()
-
     def check(self) -> None:
         """Raise why the connection ended for good, if it did."""
         if self._failure is not None:

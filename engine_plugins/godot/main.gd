@@ -158,10 +158,11 @@ func _colour_one(index, kpi, value):
 
 
 func _process(delta):
+	if not _begun:
+		return
 	_lasted_s += delta
 	if _lasted_s >= _options.lasts_s:
 		_leave("its time is over")
-	if not _begun:
 		return
 	var now_s = _now_s()
 	_city.walk_to(now_s)

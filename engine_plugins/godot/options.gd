@@ -10,7 +10,7 @@ const WORDS = """--twin=ADDRESS  where the twin is, ws:// or wss://
 --record=FILE  where answers to commands are kept; `none` keeps them in memory
 --provide-kpi  compute and send network figures as well
 --takeover  push out another client that holds the scene
---lasts=SECONDS  leave after so many seconds"""
+--lasts=SECONDS  leave so many seconds after it got in"""
 
 var address = "ws://127.0.0.1:8600/bridge"
 var scene_id = "main"

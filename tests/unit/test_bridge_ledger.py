@@ -278,8 +278,12 @@ class SceneOfOneCounter(RuleBasedStateMachine):
         self.known = {result.command_id: int(result.sim_time_s) for result in self.ledger.results()}
         self.known |= {command_id: place for place, command_id in enumerate(contained, start=1)}
 
-    @rule(again=st.booleans(), killed=st.sampled_from(["never", "before the effect", "before the record", "after"]))
-    def obey(self, again: bool, killed: str) -> None:
+    @rule(
+        again=st.booleans(),
+        checkpointed=st.booleans(),
+        killed=st.sampled_from(["never", "before the effect", "before the record", "after"]),
+    )
+    def obey(self, again: bool, checkpointed: bool, killed: str) -> None:
         if not again or not self.sent:
             self.sent += 1
         command_id = f"c-{self.sent}"
@@ -290,6 +294,8 @@ class SceneOfOneCounter(RuleBasedStateMachine):
             self.kill()
             return
         self.state.append(command_id)
+        if checkpointed:  # in the very moment between the effect and its record
+            self.checkpoint = (self.ledger.ordinal, list(self.state))
         if killed == "before the record":
             self.kill()
             return
@@ -303,16 +309,9 @@ class SceneOfOneCounter(RuleBasedStateMachine):
             return
         self.told[command_id] = place
 
-    @rule(effect=st.booleans())
-    def take_checkpoint(self, effect: bool) -> None:
-        """At any moment, also between the effect and the record of a command."""
-        ordinal = self.ledger.ordinal
-        if effect:
-            self.sent += 1
-            self.state.append(f"c-{self.sent}")
-        self.checkpoint = (ordinal, list(self.state))
-        if effect:
-            self.kill()
+    @rule()
+    def take_checkpoint(self) -> None:
+        self.checkpoint = (self.ledger.ordinal, list(self.state))
 
     @precondition(lambda self: self.checkpoint[0] > 0)
     @rule()

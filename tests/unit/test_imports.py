@@ -14,8 +14,8 @@ ALLOWED = {
     "knowledge_graph": {"ladybug"},
     "agent": {"numpy", "pydantic", "safetensors", "structlog", "tokenizers"},
     "twin_app": {
-        "cryptography", "duckdb", "fastapi", "grpc", "httpx", "numpy", "PIL", "platformdirs", "pydantic", "pydantic_settings",
-        "pyproj", "rich", "starlette", "structlog", "typer", "uvicorn", "yaml",
+        "cryptography", "duckdb", "fastapi", "grpc", "httpx", "numpy", "PIL", "platformdirs", "pydantic",
+        "pydantic_settings", "pyproj", "rich", "starlette", "structlog", "typer", "uvicorn", "yaml",
     },
 }  # fmt: skip
 

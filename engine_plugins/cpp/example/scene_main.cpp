@@ -1,4 +1,4 @@
-// The example of a scene in C++: walks phones, sends figures and counters, obeys, and prints what happens as JSON lines.
+// The example of a scene in C++: walks phones, sends figures, counters and pictures, obeys, and prints JSON lines.
 //
 //   scene_main [--address HOST:PORT] [--scene ID] [--token TOKEN] [--ca FILE] [--record FILE] [--provide-kpi]
 //              [--subscribe] [--takeover] [--lasts SECONDS]
@@ -54,6 +54,7 @@ struct Options {
 
 Options read(int count, char** words) {
   Options options;
+  options.settings.camera_codecs = {"raw"};
   std::map<std::string, std::string*> texts{{"--address", &options.settings.address},
                                             {"--scene", &options.settings.scene_id},
                                             {"--token", &options.settings.token},
@@ -113,6 +114,9 @@ int run(const Options& options) {
     print("desired", {{"attributes", std::to_string(desired.size())}});
   };
   handlers.on_command = [&](const twin6g::Command& command) { return obey(world, command); };
+  handlers.on_camera = [&](const bridge::v1::CameraRequest& wanted) {
+    return world.plan(wanted.width(), wanted.height());
+  };
   handlers.on_telemetry = [&](const bridge::v1::Telemetry& batch) {
     if (figures++ == 0) {
       print("figures", {{"scene", quoted(batch.scene_id())},

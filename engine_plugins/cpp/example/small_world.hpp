@@ -1,7 +1,9 @@
 // A world of its own for the example: phones walk in circles around where the inventory has them, every cell counts the
-// phones that hear it best, and three attributes of a cell can be changed.
+// phones that hear it best, three attributes of a cell can be changed, and a camera looks straight down.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <map>
@@ -88,6 +90,29 @@ class SmallWorld {
     return all;
   }
 
+  // The plan from above, north up: cells as large orange squares, phones as small green ones on black.
+  twin6g::Picture plan(std::uint32_t width, std::uint32_t height) const {
+    const std::lock_guard lock(mutex_);
+    twin6g::Picture picture;
+    picture.codec = bridge::v1::IMAGE_CODEC_RAW_RGB;
+    picture.width = width != 0 ? width : 320;
+    picture.height = height != 0 ? height : 240;
+    if (picture.width > kMostPixels || picture.height > kMostPixels) {
+      picture.reason = "a plan has at most " + std::to_string(kMostPixels) + " pixels on a side";
+      return picture;
+    }
+    picture.bytes.assign(std::size_t{3} * picture.width * picture.height, '\0');
+    double reach_m = 1.0;
+    for (const Place& phone : phones_) reach_m = std::max({reach_m, std::abs(phone.east_m), std::abs(phone.north_m)});
+    for (const Cell& cell : cells_) {
+      reach_m = std::max({reach_m, std::abs(cell.place.east_m), std::abs(cell.place.north_m)});
+    }
+    const double metres_per_pixel = 2.2 * reach_m / std::min(picture.width, picture.height);
+    for (const Cell& cell : cells_) dot(picture, cell.place, metres_per_pixel, 3, {'\xff', '\x8c', '\0'});
+    for (const Place& phone : phones_) dot(picture, phone, metres_per_pixel, 1, {'\0', '\xff', '\x40'});
+    return picture;
+  }
+
   // Sets all or none, and returns what is read back.
   twin6g::Outcome set(const bridge::v1::SetAttributes& order, bool dry_run) {
     const std::lock_guard lock(mutex_);
@@ -135,6 +160,22 @@ class SmallWorld {
     row.set_attribute(name);
     *row.mutable_value() = value;
     return row;
+  }
+
+  static constexpr std::uint32_t kMostPixels = 2048;
+
+  static void dot(twin6g::Picture& picture, const Place& place, double metres_per_pixel, int reach,
+                  const std::array<char, 3>& colour) {
+    const int column = static_cast<int>(std::lround(picture.width / 2.0 + place.east_m / metres_per_pixel));
+    const int row = static_cast<int>(std::lround(picture.height / 2.0 - place.north_m / metres_per_pixel));
+    const int bottom = std::min(row + reach, static_cast<int>(picture.height) - 1);
+    const int right = std::min(column + reach, static_cast<int>(picture.width) - 1);
+    for (int y = std::max(row - reach, 0); y <= bottom; ++y) {
+      for (int x = std::max(column - reach, 0); x <= right; ++x) {
+        const std::size_t at = 3 * (static_cast<std::size_t>(y) * picture.width + static_cast<std::size_t>(x));
+        std::copy(colour.begin(), colour.end(), picture.bytes.begin() + static_cast<std::ptrdiff_t>(at));
+      }
+    }
   }
 
   Cell* find(const std::string& id) {

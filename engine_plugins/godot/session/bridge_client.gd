@@ -102,7 +102,10 @@ func first_sim_time_s():
 # Seconds since 1970 of an RFC 3339 moment such as `2026-11-07T12:00:00.25+01:00`; null when it is none.
 static func unix_s_of(moment):
 	var pattern = RegEx.new()
-	pattern.compile("^(\\d{4})-(\\d\\d)-(\\d\\d)[Tt ](\\d\\d):(\\d\\d):(\\d\\d(?:\\.\\d+)?)(?:[Zz]|([+-])(\\d\\d):(\\d\\d))$")
+	pattern.compile(
+		"^(\\d{4})-(\\d\\d)-(\\d\\d)[Tt ](\\d\\d):(\\d\\d):(\\d\\d(?:\\.\\d+)?)"
+		+ "(?:[Zz]|([+-])(\\d\\d):(\\d\\d))$"
+	)
 	var found = pattern.search(moment)
 	if found == null:
 		return null
