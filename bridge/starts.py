@@ -35,7 +35,8 @@ class Starts:
             scene_id = next(iter(self._starts), "")
         start = self._starts.get(scene_id)
         if start is None:
-            raise SceneUnavailable(f"no scene `{scene_id}` has connected; start one with `twin scene`")
+            which = f"the scene `{scene_id}` has never been" if scene_id else "no scene has been"
+            raise SceneUnavailable(f"{which} connected yet; start it with `twin scene`")
         return scene_id, start
 
     def note(self, scene_id: str, start: SceneStart) -> None:

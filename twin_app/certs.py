@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -31,6 +32,9 @@ CLOCK_SLACK = timedelta(hours=1)
 """Clocks of a class differ; the certificates are good from an hour ago."""
 
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
+
+_HOST_NAME = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*")
+"""Names of machines (RFC 1123, and the underscore that Windows allows), perhaps with a star in front."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +66,9 @@ def make_dev_certificates(folder: Path, *, names: Iterable[str] = (), force: boo
         raise Conflict(f"`{folder}` holds certificates already; --force replaces them (clients then need the new CA)")
     ca_key = ec.generate_private_key(ec.SECP256R1())
     ca = _authority(ca_key)
-    wanted = dict.fromkeys([*LOCAL_NAMES, socket.gethostname().lower(), *(name.strip().lower() for name in names)])
+    here = socket.gethostname().lower()
+    ours = (*LOCAL_NAMES, here) if _HOST_NAME.fullmatch(here) else LOCAL_NAMES  # some machines have no proper name
+    wanted = dict.fromkeys([*ours, *(name.strip().lower() for name in names)])
     server_key, client_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     server = _signed(ca, ca_key, server_key, name="Twin6G", names=tuple(wanted), usage=ExtendedKeyUsageOID.SERVER_AUTH)
     client = _signed(ca, ca_key, client_key, name="Twin6G client", names=(), usage=ExtendedKeyUsageOID.CLIENT_AUTH)
@@ -149,10 +155,9 @@ def _alternative(name: str) -> x509.GeneralName:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
         pass
-    try:
-        return x509.DNSName(name)
-    except ValueError as exc:
-        raise InvalidInput(f"`{name}` is no host name and no address") from exc
+    if not _HOST_NAME.fullmatch(name):
+        raise InvalidInput(f"`{name}` is no host name and no address; write others than ASCII as xn--...")
+    return x509.DNSName(name)
 
 
 def names_in(certificate: bytes) -> tuple[str, ...]:
@@ -174,7 +179,7 @@ def read_tls(tls: TlsSettings) -> TlsFiles | None:
     Raises:
         StartError: A file is missing, is no PEM, has expired, or the key is not that of the certificate.
     """
-    if tls.certificate is None and tls.key is None:
+    if tls.certificate is None and tls.key is None and tls.client_ca is None:
         return None
     if tls.certificate is None or tls.key is None:
         raise StartError("TLS needs both TWIN_TLS__CERTIFICATE and TWIN_TLS__KEY; `twin certs dev` makes a pair")
@@ -191,7 +196,18 @@ def read_tls(tls: TlsSettings) -> TlsFiles | None:
             f"the certificate `{tls.certificate}` ended on {leaf.not_valid_after_utc:%Y-%m-%d}; make a new one"
             " (`twin certs dev --force`)"
         )
-    return TlsFiles(certificate=certificate, key=key, client_ca=None if tls.client_ca is None else _read(tls.client_ca))
+    return TlsFiles(
+        certificate=certificate, key=key, client_ca=None if tls.client_ca is None else _authorities(tls.client_ca)
+    )
+
+
+def _authorities(path: Path) -> bytes:
+    pem = _read(path)
+    try:
+        x509.load_pem_x509_certificates(pem)
+    except ValueError as exc:
+        raise StartError(f"TWIN_TLS__CLIENT_CA=`{path}` holds no PEM certificate") from exc
+    return pem
 
 
 def _read(path: Path) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import math
+import os
 import re
 import sys
 from enum import StrEnum
@@ -66,6 +67,8 @@ def main() -> None:
     """Run the command line; errors become one sentence and an exit code."""
     from twin_app.rest_client import NoTwin
 
+    # gRPC writes to standard error by itself, a line for each stranger with a wrong certificate; ours say it, too.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         app()
     except NoTwin as error:

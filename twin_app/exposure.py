@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import shlex
+import socket
 from typing import TYPE_CHECKING
 
 from twin.errors import StartError
@@ -43,7 +45,7 @@ def check_exposure(settings: Settings, door: Door, tls: TlsFiles | None) -> None
         missing.append("a token (`twin token add NAME --role student`)")
     if missing:
         where = ", ".join(f"{name}=`{host}`" for name, host in open_to_others.items())
-        folder = "" if settings.data_dir is None else f" (both with --data-dir {shlex.quote(str(settings.data_dir))})"
+        folder = "" if settings.data_dir is None else f", with --data-dir {shlex.quote(str(settings.data_dir))}"
         raise StartError(
             f"{where} lets other machines in, which needs {' and '.join(missing)}{folder}; or leave it unset"
         )
@@ -58,10 +60,43 @@ def allowed_names(settings: Settings, tls: TlsFiles | None) -> frozenset[str]:
     return frozenset(names - {"0.0.0.0", "::"})  # noqa: S104 - not bound here, taken out: nobody calls by it
 
 
+@functools.lru_cache(maxsize=8)
+def own_name(host: str, tls: TlsFiles | None) -> str:
+    """Return by which name this machine reaches a server that listens on `host`, with TLS one of its certificate.
+
+    Raises:
+        StartError: The certificate has none: whoever comes, our own scenes first, would not trust it.
+    """
+    if host == "::":
+        ours = ("::1", "localhost")
+    elif host in {"0.0.0.0", "localhost"}:  # noqa: S104 - compared, not bound
+        ours = ("127.0.0.1", "localhost")
+    else:
+        ours = (host,)
+    if tls is None:
+        return ours[0]
+    good = names_in(tls.certificate)
+    for name in (*(one for one in ours if one in good), *(one for one in good if _leads_to(one, host))):
+        return name
+    raise StartError(
+        f"the certificate is good for {', '.join(f'`{name}`' for name in good) or 'no name'}, which does not lead to"
+        f" `{ours[0]}`, where this twin listens; make another with `twin certs dev --force --name {ours[0]}`"
+    )
+
+
+def _leads_to(name: str, host: str) -> bool:
+    try:
+        found = {str(info[4][0]) for info in socket.getaddrinfo(name, None)}
+    except (OSError, UnicodeError):  # such as `*.lab.example`
+        return False
+    return host in {"0.0.0.0", "::"} or host in found  # noqa: S104 - compared, not bound
+
+
+def in_url(name: str) -> str:
+    """Return a host as addresses write it."""
+    return f"[{name}]" if ":" in name else name
+
+
 def own_url(settings: Settings, port: int, tls: TlsFiles | None) -> str:
-    """Return where this machine reaches the server."""
-    scheme = "http" if tls is None else "https"
-    host = settings.http.host
-    if host in {"0.0.0.0", "::", "localhost"} or is_loopback(host):  # noqa: S104 - compared, not bound
-        host = "127.0.0.1"
-    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+    """Return where this machine reaches REST and the page."""
+    return f"{'http' if tls is None else 'https'}://{in_url(own_name(settings.http.host, tls))}:{port}"

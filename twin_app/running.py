@@ -147,7 +147,7 @@ class Twin:
                 await self._end(world)
                 raise
             self.take(world)
-            world.start(server=own_address(self.grpc_port, self.tls))
+            world.start(server=own_address(self.grpc_port, self.tls, host=self.settings.grpc.host))
             _log.info("scene_added", scene_id=plan.id)
             self.news.publish("scene", {"event": "added", "scene_id": plan.id})
             return world
@@ -198,7 +198,7 @@ class Twin:
         ]
         tell("starting the scene" if len(self.worlds) == 1 else "starting the scenes", 0.0)
         for world in self.worlds.values():
-            world.start(server=own_address(self.grpc_port, self.tls))
+            world.start(server=own_address(self.grpc_port, self.tls, host=self.settings.grpc.host))
 
     async def stop(self) -> None:
         """End everything in order; what was acknowledged is on the disk already."""

@@ -8,31 +8,30 @@ from typing import TYPE_CHECKING
 
 from bridge.wires import ClientTls
 from twin.errors import StartError
-from twin_app.certs import names_in
+from twin_app.exposure import in_url, own_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bridge.access import TlsFiles
 
-LOCAL_NAMES = ("127.0.0.1", "localhost")
+
+def own_address(port: int, tls: TlsFiles | None, *, host: str = "127.0.0.1") -> str:
+    """Return where a process on this machine reaches the bridge that listens on `host`."""
+    return f"{'' if tls is None else 'grpcs://'}{in_url(own_name(host, tls))}:{port}"
 
 
-def own_address(port: int, tls: TlsFiles | None) -> str:
-    """Return where a process on this machine reaches the bridge, by a name that the certificate is good for."""
-    if tls is None:
-        return f"127.0.0.1:{port}"
-    names = names_in(tls.certificate)
-    name = next((one for one in (*LOCAL_NAMES, *names) if one in names), LOCAL_NAMES[0])
-    return f"grpcs://{f'[{name}]' if ':' in name else name}:{port}"
+def environment_of(token: str, *, data_dir: Path, certificate: Path | None = None) -> dict[str, str]:
+    """Return what a scene process of ours needs besides its options.
 
-
-def environment_of(token: str, *, data_dir: Path) -> dict[str, str]:
-    """Return what a scene process needs besides its options; certificates named in our own environment go before."""
+    Args:
+        token: Opens the door.
+        data_dir: Where `twin certs dev` left a client certificate; one named in our own environment goes before.
+        certificate: Of the server, None = no TLS. It is the only one trusted: whoever signed it, it is ours.
+    """
     made = {"TWIN_TOKEN": token}
-    ours = data_dir / "certs" / "ca.pem"
-    if "TWIN_CA" not in os.environ and ours.exists():
-        made["TWIN_CA"] = str(ours)
+    if certificate is not None:
+        made["TWIN_CA"] = str(certificate)
     client = (data_dir / "certs" / "client.pem", data_dir / "certs" / "client.key")
     if "TWIN_CLIENT_CERTIFICATE" not in os.environ and all(path.exists() for path in client):
         made["TWIN_CLIENT_CERTIFICATE"], made["TWIN_CLIENT_KEY"] = map(str, client)

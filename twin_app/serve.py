@@ -119,7 +119,7 @@ def _settings(options: UpOptions) -> Settings:
             over["grpc"] = base.grpc.model_copy(update={"port": options.grpc_port})
         return base.model_copy(update=over)
     except SettingsError as exc:  # not even JSON
-        raise InvalidInput(f"a setting is wrong: {exc}; lists are written as JSON") from exc
+        raise InvalidInput(f'a setting is wrong: {exc}; lists are written as JSON, such as \'["a", "b"]\'') from exc
     except ValidationError as exc:
         faults = "; ".join(f"TWIN_{'__'.join(str(p).upper() for p in e['loc'])}: {e['msg']}" for e in exc.errors())
         raise InvalidInput(f"a setting is wrong: {faults}") from exc
@@ -137,12 +137,14 @@ async def _serve(options: UpOptions, settings: Settings) -> int:
     from twin_app.bootstrap import build
     from twin_app.certs import read_tls
     from twin_app.data_folder import default_path
-    from twin_app.exposure import allowed_names, check_exposure, own_url
+    from twin_app.exposure import allowed_names, check_exposure, own_name, own_url
     from twin_app.token_file import TokenFile
 
     tls = read_tls(settings.tls)
     door = Door((*settings.access.tokens, *TokenFile(settings.data_dir or default_path()).read()))
     check_exposure(settings, door, tls)
+    for host in (settings.http.host, settings.grpc.host):
+        own_name(host, tls)  # a certificate that fits nobody is better said now
     listener = _listen(settings.http.host, settings.http.port)
     port = int(listener.getsockname()[1])
     url = own_url(settings, port, tls)
@@ -296,9 +298,11 @@ def _progress() -> Generator[Callable[[str, float], None]]:
 
 
 def _greet(url: str, twin: Twin) -> None:
+    from twin_app.scene_login import own_address
+
     _err.print(f"\n[bold]Twin6G is up:[/] {url}   ({', '.join(twin.in_words())})", highlight=False)
-    secure = "" if twin.settings.tls.certificate is None else "s"
-    _err.print(f"  bridge for scenes   grpc{secure}://127.0.0.1:{twin.grpc_port}", highlight=False)
+    bridge = own_address(twin.grpc_port, twin.tls, host=twin.settings.grpc.host)
+    _err.print(f"  bridge for scenes   {bridge if '://' in bridge else f'grpc://{bridge}'}", highlight=False)
     _err.print(f"                      ws{url.removeprefix('http')}/bridge", highlight=False)
     _err.print(f"  data folder         {twin.folder.path}", highlight=False)
     _err.print("Three questions to try:", highlight=False)

@@ -43,7 +43,7 @@ class TokenFile:
             return ()
         except (ValidationError, OSError) as exc:
             raise CorruptStore(
-                f"`{self.path}` cannot be read; mend it or delete it (then no token is accepted any more)"
+                f"`{self.path}` cannot be read; mend it, or delete it (then nobody has a token any more)"
             ) from exc
 
     def add(self, name: str, role: Role) -> str:

@@ -145,7 +145,9 @@ async def open_world(
             scene_id=plan.id,
             folder=folder,
             seed=scenario.seed,
-            environment=environment_of(shared.door.child_token, data_dir=shared.folder.path),
+            environment=environment_of(
+                shared.door.child_token, data_dir=shared.folder.path, certificate=settings.tls.certificate
+            ),
             on_exit=process_ended,
         )
         scenes = SceneDesk(

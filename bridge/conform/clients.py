@@ -290,7 +290,7 @@ class ClientChecks:
         demand(await host.watch(0.3 * self._patience_s, is_telemetry), "no telemetry")
         figures = found[0].telemetry
         n, k = len(figures.entity_index), len(figures.kpis)
-        demand(figures.revision in {0, REVISION}, f"revision {figures.revision}, the inventory is {REVISION}")
+        demand(figures.revision == REVISION, f"revision {figures.revision}, the inventory is {REVISION}")
         demand(all(index < 5 for index in figures.entity_index), f"indices {list(figures.entity_index)}")
         demand(len(figures.position_m) in {0, 3 * n}, f"{len(figures.position_m)} coordinates for {n} entities")
         demand(len(figures.values) == n * k, f"{len(figures.values)} values for {n} x {k}")

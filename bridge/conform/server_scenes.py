@@ -148,13 +148,12 @@ class SceneChecks:
         """F1, F2."""
         async with self._target.wire() as wire:
             talk = await self._shown(wire)
-            welcome = talk.welcome
-            demand(welcome.telemetry_credits > 0, "no first credit")
+            demand(talk.welcome.telemetry_credits > 0, "no first credit")
             phone = next((entity for entity in await talk.started() if entity.kind == "ue"), None)
             if phone is None:
                 raise NotTestable("the inventory has no UE")
-            for number in range(1, welcome.telemetry_credits + 1):
-                await talk.say(telemetry=_telemetry(welcome, phone, number))
+            for number in range(1, talk.welcome.telemetry_credits + 1):
+                await talk.say(telemetry=_telemetry(talk, phone, number))
             while (credit := (await talk.until("credit")).credit).channel != session_pb2.CHANNEL_TELEMETRY:
                 pass
             return f"{credit.messages} given back"
@@ -216,12 +215,13 @@ def _not_to_offer() -> topology_pb2.Contribute:
     return topology_pb2.Contribute(entities=[topology_pb2.ContributedEntity(local_id="conform", kind="cell")])
 
 
-def _telemetry(welcome: session_pb2.Welcome, phone: topology_pb2.Entity, number: int) -> figures_pb2.Telemetry:
+def _telemetry(talk: Talk, phone: topology_pb2.Entity, number: int) -> figures_pb2.Telemetry:
     place = phone.position
     return figures_pb2.Telemetry(
         epoch=1,
         number=number,
-        sim_time_s=welcome.resume_at_sim_s,
+        revision=talk.revision,
+        sim_time_s=talk.welcome.resume_at_sim_s,
         entity_index=[phone.index],
         position_m=[place.east_m, place.north_m, place.up_m],
     )

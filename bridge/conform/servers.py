@@ -14,6 +14,7 @@ from bridge.conform.server_sessions import SessionChecks
 from bridge.conform.server_streams import StreamChecks
 from bridge.conform.server_watching import WatchChecks
 from bridge.conform.talk import Talk, Target
+from bridge.v1 import session_pb2
 from twin.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -37,15 +38,31 @@ async def check_server(target: Target, report: Report) -> None:
     Raises:
         Unavailable: Nobody listens at the address, or this client is not let in.
     """
-    async with target.wire() as wire:  # a wrong address or a missing token is no broken rule
-        try:
-            await Talk(wire).open(target.hello())
-        except Broken as finding:
-            raise Unavailable(f"`{target.url}` cannot be checked, an observer does not get in: {finding}") from None
-        except TimeoutError:
-            raise Unavailable(f"`{target.url}` takes the connection and does not answer Hello") from None
+    await _gets_in(target)
     checks = checks_of(target)
     await report.check_together((check for check in checks if not check.alone), at_a_time=AT_A_TIME)
     for check in checks:
         if check.alone:
             await report.check(check)
+
+
+async def _gets_in(target: Target) -> None:
+    """A wrong address or a missing token is no broken rule."""
+    try:
+        await _enters(target, target.hello())
+    except Unavailable:
+        if not target.scene_id:
+            raise
+        # Where no scene has been yet there is nothing to watch: be the first.
+        await _enters(target, target.hello(session_pb2.ROLE_SCENE, provides=[session_pb2.PROVISION_KPI], epoch=1))
+        await _enters(target, target.hello())
+
+
+async def _enters(target: Target, hello: bytes) -> None:
+    async with target.wire() as wire:
+        try:
+            await Talk(wire).open(hello)
+        except Broken as finding:
+            raise Unavailable(f"`{target.url}` cannot be checked, nobody gets in: {finding}") from None
+        except TimeoutError:
+            raise Unavailable(f"`{target.url}` takes the connection and does not answer Hello") from None

@@ -89,6 +89,7 @@ class Talk:
         welcome: What the server said first.
         highest: Number of the lossless message that came last.
         acknowledges: Whether it tells the server so.
+        revision: Of the inventory that the server sent.
     """
 
     def __init__(self, wire: Wire, *, highest: int = 0) -> None:
@@ -97,6 +98,7 @@ class Talk:
         self.highest = highest
         self.acknowledges = True
         self.sent = 0
+        self.revision = 0
 
     async def open(self, hello: bytes) -> session_pb2.Welcome:
         """Say Hello and return Welcome."""
@@ -145,6 +147,7 @@ class Talk:
         while True:
             chunk = (await self.until("topology_snapshot")).topology_snapshot
             entities.extend(chunk.entities)
+            self.revision = chunk.revision
             if chunk.last:
                 break
         while not (await self.until("desired_configuration")).desired_configuration.last:

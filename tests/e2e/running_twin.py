@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import ssl
 import subprocess
@@ -63,7 +64,7 @@ class RunningTwin:
         killer.start()
         line = self.process.stdout.readline()
         killer.cancel()
-        assert line.startswith(("ready http://127.0.0.1:", "ready https://127.0.0.1:")), (
+        assert re.match(r"ready https?://(127\.0\.0\.1|\[::1\]):", line), (
             f"no ready line but {line!r}; stderr: {''.join(self.stderr)}"
         )
         self.url = line.split()[1]

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import socket
 import ssl
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import grpc
 import grpc.aio
@@ -73,7 +75,7 @@ class Lab:
 
     @property
     def grpcs(self) -> str:
-        return f"grpcs://127.0.0.1:{self.twin.grpc_port}"
+        return f"grpcs://{urlsplit(self.twin.url).netloc.rpartition(':')[0]}:{self.twin.grpc_port}"
 
     @property
     def wss(self) -> str:
@@ -95,7 +97,15 @@ class Lab:
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     folder = tmp_path_factory.mktemp("lab")
-    env = {**EVERYWHERE, **certificates(folder), "TWIN_HTTP__NAMES": '["twin.classroom"]', "TWIN_LOG_LEVEL": "debug"}
+    another = tmp_path_factory.mktemp("another")
+    certificates(another)
+    env = {
+        **EVERYWHERE,
+        **certificates(folder),
+        "TWIN_HTTP__NAMES": '["twin.classroom"]',
+        "TWIN_LOG_LEVEL": "debug",
+        "TWIN_CA": str(another / "certs" / "ca.pem"),  # for another twin; our own scenes must not care
+    }
     made = tokens(folder)
     one = Lab(twin=RunningTwin(folder, "--past", "0", env=env), tokens=made)
     one.twin.token = made["admin"]
@@ -120,6 +130,19 @@ def test_it_lets_nobody_in_from_elsewhere_without_tls_and_tokens(tmp_path: Path)
     assert f"'{bare}'" in rest.stderr
     assert "twin certs dev" not in no_token.stderr
     assert not bare.exists()
+
+
+def test_a_port_that_is_taken_is_said_in_one_line(tmp_path: Path, twin: RunningTwin) -> None:
+    data, http_port = ("--data-dir", str(tmp_path)), twin.url.rpartition(":")[2]
+    done = together(
+        lambda: cli("up", *data, "--http-port", http_port, "--grpc-port", "0", "--past", "0"),
+        lambda: cli("up", "--data-dir", str(tmp_path / "b"), "--http-port", "0", "--grpc-port", str(twin.grpc_port)),
+    )
+
+    assert [one.returncode for one in done] == [1, 1]
+    for one, port in zip(done, (http_port, str(twin.grpc_port)), strict=True):
+        said = [line for line in one.stderr.splitlines() if not line.startswith("twin: ")]
+        assert (len(said), f"`{port}`" in said[0], "another program" in said[0]) == (1, True, True), one.stderr
 
 
 def test_its_own_scene_comes_in_and_shows_the_network(lab: Lab) -> None:
@@ -242,8 +265,18 @@ def test_the_command_line_needs_the_token_and_knows_the_certificate(lab: Lab, tm
         assert "Traceback" not in one.stderr
 
 
+def has_ipv6() -> bool:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
 def test_mutual_tls_lets_in_who_has_a_certificate(tmp_path: Path) -> None:
-    env = {**EVERYWHERE, **certificates(tmp_path), "TWIN_TLS__CLIENT_CA": str(tmp_path / "certs" / "ca.pem")}
+    host = "::1" if has_ipv6() else "127.0.0.1"
+    env = {**certificates(tmp_path), "TWIN_TLS__CLIENT_CA": str(tmp_path / "certs" / "ca.pem")}
+    env |= {"TWIN_HTTP__HOST": host, "TWIN_GRPC__HOST": host}
     made = Lab(tokens=tokens(tmp_path), twin=RunningTwin(tmp_path, "--past", "0", env=env))
     made.twin.token = made.tokens["student"]
     try:

@@ -65,9 +65,16 @@ def test_present_certificates_are_not_replaced_unasked(made: DevCertificates) ->
         make_dev_certificates(made.ca.parent)
 
 
-def test_a_name_that_is_none_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["hé llo", "bad name!", "", "-lab", "a..b", "lab.*"])
+def test_a_name_that_is_none_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(InvalidInput):
-        make_dev_certificates(tmp_path, names=["hé llo"])
+        make_dev_certificates(tmp_path, names=[name])
+
+
+def test_a_star_stands_for_the_machines_of_a_domain(tmp_path: Path) -> None:
+    made = make_dev_certificates(tmp_path, names=["*.lab.example", "my_pc"])
+
+    assert {"*.lab.example", "my_pc"} <= set(names_in(made.certificate.read_bytes()))
 
 
 def test_a_key_of_another_certificate_is_refused(made: DevCertificates) -> None:
@@ -84,6 +91,16 @@ def test_half_a_pair_is_refused(made: DevCertificates, missing: str) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(StartError, match="twin certs dev"):
         read_tls(TlsSettings(certificate=tmp_path / "no.pem", key=tmp_path / "no.key"))
+
+
+def test_an_authority_for_clients_without_tls_is_refused(made: DevCertificates) -> None:
+    with pytest.raises(StartError, match="TWIN_TLS__CERTIFICATE"):
+        read_tls(TlsSettings(client_ca=made.ca))
+
+
+def test_an_authority_that_is_none_is_refused(made: DevCertificates) -> None:
+    with pytest.raises(StartError, match="TWIN_TLS__CLIENT_CA"):
+        read_tls(tls_of(made).model_copy(update={"client_ca": made.client_key}))
 
 
 def test_loopback_needs_nothing() -> None:
@@ -122,5 +139,6 @@ def test_the_address_that_is_told_works_on_this_machine(made: DevCertificates) -
     tls = read_tls(tls_of(made))
 
     assert own_url(Settings(), 8600, None) == "http://127.0.0.1:8600"
+    assert own_url(Settings(http=HttpSettings(host="::1")), 8600, None) == "http://[::1]:8600"
     assert own_url(Settings(http=HttpSettings(host="0.0.0.0")), 8600, tls) == "https://127.0.0.1:8600"
     assert own_url(Settings(http=HttpSettings(host="192.0.2.7")), 8600, tls) == "https://192.0.2.7:8600"

@@ -10,6 +10,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from twin_app.api.gate import Gate
+from twin_app.exposure import LOOPBACK_NAMES
 
 
 async def echo(request: Request) -> JSONResponse:
@@ -19,7 +20,7 @@ async def echo(request: Request) -> JSONResponse:
 @pytest.fixture
 def client() -> Iterator[TestClient]:
     app = Starlette(routes=[Route("/", echo, methods=["GET", "POST"])])
-    app.add_middleware(Gate, max_body_bytes=1_000)
+    app.add_middleware(Gate, max_body_bytes=1_000, names=LOOPBACK_NAMES)
     with TestClient(app, base_url="http://127.0.0.1:8600") as made:
         yield made
 
@@ -69,3 +70,11 @@ def test_every_answer_carries_the_safe_headers(client: TestClient) -> None:
 
     assert headers["x-content-type-options"] == "nosniff"
     assert "default-src 'self'" in headers["content-security-policy"]
+
+
+def test_a_name_that_the_twin_was_told_passes() -> None:
+    app = Starlette(routes=[Route("/", echo)])
+    app.add_middleware(Gate, max_body_bytes=1_000, names=LOOPBACK_NAMES | {"lab.example"})
+    with TestClient(app, base_url="https://lab.example:8600") as client:
+        assert client.get("/").status_code == 200
+        assert client.get("/", headers={"Host": "other.example"}).status_code == 403
