@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from twin.telemetry import PmReport, TelemetryBatch
     from twin.topology import Topology
 
-OBSERVER_LIMIT = 512
-"""Lossless messages that an observer may leave unacknowledged before PM reports to it are dropped."""
-
 STREAMS_LIMIT = 16
 """Streams of figures remembered per scene; a scene has one per kind of entity that it measures."""
 
@@ -72,12 +69,10 @@ class Fanout:
 
     Attributes:
         encoded: Buffers of figures made; equal wishes share one.
-        replaced: Batches that a newer one replaced before they were encoded.
     """
 
     def __init__(self, topology_of: Callable[[str], Topology]) -> None:
         self.encoded = 0
-        self.replaced = 0
         self._topology_of = topology_of
         self._watchers: dict[str, Watcher] = {}
         self._latest: dict[Stream, TelemetryBatch] = {}
@@ -185,7 +180,6 @@ class Fanout:
             self._next_due(watcher, stream, since_s)
         older = self._slots.pop(stream, None)
         if older is not None:
-            self.replaced += 1
             for watcher in older.watchers:
                 watcher.up_to_date.discard(stream)
                 watcher.lost(session_pb2.CHANNEL_TELEMETRY)
@@ -289,7 +283,7 @@ class Fanout:
     # News.
 
     def pm(self, report: PmReport, *, sender: Session | None = None) -> None:
-        """Send a report to everybody who wants it; an observer that does not keep up misses it, counted."""
+        """Send a report to everybody who wants it; lossless, so who does not keep up is thrown out (rule L5)."""
         encoded: dict[Wish, bytes | None] = {}
         for watcher in self._wanting(report.scene_id, session_pb2.CHANNEL_PM):
             session = watcher.session
@@ -299,11 +293,7 @@ class Fanout:
             if wish not in encoded:
                 encoded[wish] = _pm_body(cut_report(report, wish, self._place_of(report, wish)))
             body = encoded[wish]
-            if body is None:
-                continue
-            if session.outbox.depth >= OBSERVER_LIMIT or not session.outbox.has_room:
-                watcher.lost(session_pb2.CHANNEL_PM)
-            else:
+            if body is not None:
                 session.tell_encoded(body)
 
     def alarm(self, alarm: Alarm, *, sender: Session | None = None) -> None:

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from bridge.v1 import bridge_pb2
     from twin.media import Utterance
 
-MEDIA_BODIES = frozenset({"camera_frame", "voice_chunk", "presence"})
-"""Bodies of ConnectRequest that belong here."""
-
 
 class MediaRoom:
     """The desks for presence, pictures and voice.

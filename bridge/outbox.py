@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 CONTROL_LIMIT = 1024
 PUSH_LIMIT = 256
 """Messages that wait in the short queue of all channels together."""
+HELD_BYTES = 64
+"""What keeping a message takes beside its own bytes; counts while nobody is there to take it."""
 ACK_BATCH = 32
 ACK_DELAY_S = 0.005
 """Bare acknowledgements wait for this many, or this long: each is a message, and messages are what costs."""
@@ -55,6 +57,7 @@ class Outbox:
         self._kept: deque[bytes] = deque()
         self._kept_bytes = 0
         self._first_kept = 1
+        self._backlog = 0
         self._sent = 0
         self._ever_sent = 0
         self._window = limit
@@ -95,11 +98,6 @@ class Outbox:
         return (channel, stream) in self._newest
 
     @property
-    def depth_bytes(self) -> int:
-        """The same in bytes."""
-        return self._kept_bytes
-
-    @property
     def is_calm(self) -> bool:
         """Whether no control message waits."""
         return not self._control
@@ -107,11 +105,14 @@ class Outbox:
     def restart(self, *, window: int) -> None:
         """Begin a new session: everything not acknowledged goes out again, numbered from 1; credits are gone."""
         self._first_kept, self._sent, self._ever_sent, self._ack, self._ack_told = 1, 0, 0, 0, 0
+        self._backlog = 0
         self._window = window
         self._begin()
 
     def suspend(self, *, limit_bytes: int) -> bool:
         """The stream broke: forget what belonged to it alone, and keep at most `limit_bytes` from now on.
+
+        Only bytes count until the stream goes on: how many messages may wait is a measure of who reads.
 
         Returns:
             Whether what is kept fits; if not, the session cannot go on.
@@ -121,7 +122,7 @@ class Outbox:
         self._begin()
         self._newest.clear()
         self._measure()
-        return self._kept_bytes <= limit_bytes
+        return self._held_bytes <= limit_bytes
 
     def forget(self) -> None:
         """Drop everything that waits: this session does not go on."""
@@ -136,6 +137,8 @@ class Outbox:
     def resume(self, seq: int, *, window: int | None = None) -> None:
         """Go on in a new stream: forget what the other side dealt with, send the later ones under their old numbers.
 
+        What waited while there was no stream does not count against the limit: the other side could not read it.
+
         Args:
             seq: Highest number that the other side had dealt with.
             window: As the other side says now; None = as before.
@@ -144,9 +147,10 @@ class Outbox:
             ProtocolError: Never sent.
         """
         self._begin()
+        self.acknowledged(seq)
+        self._backlog = 0 if self._open else len(self._kept)
         self._open = True
         self._limit_bytes = self._kept_limit_bytes
-        self.acknowledged(seq)
         self._sent = self._first_kept - 1
         self._window = window or self._window
         self._measure()
@@ -160,8 +164,16 @@ class Outbox:
         self._credits.clear()
         self._wake.set()
 
+    @property
+    def _held_bytes(self) -> int:
+        return self._kept_bytes + HELD_BYTES * len(self._kept)
+
     def _measure(self) -> None:
-        if len(self._kept) < self._limit and self._kept_bytes < self._limit_bytes:
+        if self._open:
+            roomy = len(self._kept) - self._backlog < self._limit and self._kept_bytes < self._limit_bytes
+        else:
+            roomy = self._held_bytes < self._limit_bytes
+        if roomy:
             self._room.set()
         elif not self._abandoned:
             self._room.clear()
@@ -296,6 +308,7 @@ class Outbox:
             self._kept_bytes -= len(self._kept.popleft())
         if gone > 0:
             self._first_kept += gone
+            self._backlog = max(self._backlog - gone, 0)
             self._sent = max(self._sent, seq)
             self._measure()
             if not self._kept:

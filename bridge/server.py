@@ -29,6 +29,7 @@ from bridge.session import Session, Stream
 from bridge.starts import Starts
 from bridge.stream import BridgeSettings
 from bridge.v1 import session_pb2
+from twin.commands import CommandStage
 from twin.errors import Overloaded, TwinError, Unavailable
 
 if TYPE_CHECKING:
@@ -63,8 +64,8 @@ class BridgeServer:
         tls: The server's certificate; with a `client_ca` clients need one too.
 
     Attributes:
-        orders: Where the unary SubmitCommand sends: :attr:`link`, or one around it that keeps a record; set it before
-            the start.
+        orders: Where the unary SubmitCommand sends: :attr:`link`, or one around it that keeps a record and tells
+            :meth:`command_settled` what it recorded; set it before the start.
     """
 
     def __init__(
@@ -172,6 +173,10 @@ class BridgeServer:
             if session.info.scene_id == scene_id:
                 send_delta(session, old, topology)
 
+    def command_settled(self, scene_id: str, result: CommandResult) -> None:
+        """Tell who subscribed the final answer of a scene, which is on the disk by now; see :attr:`orders`."""
+        self._fanout.command(scene_id, result)
+
     def publish_alarm(self, alarm: Alarm, *, sender: Session | None = None) -> None:
         """Tell who subscribed that an alarm was raised or cleared, except the session that told it."""
         self._fanout.alarm(alarm, sender=sender)
@@ -215,9 +220,10 @@ class BridgeServer:
     # What sessions ask of their host.
 
     def command_answered(self, session: Session, result: CommandResult) -> None:
-        """Hand an answer to whoever waits for it, and to observers."""
+        """Hand an answer to whoever waits for it; observers are told once a record, where there is one, has it."""
         self._dispatch.answered(session, result)
-        self._fanout.command(session.info.scene_id, result)
+        if result.stage is CommandStage.RECEIVED or self.orders is self._dispatch:
+            self._fanout.command(session.info.scene_id, result)
 
     def telemetry_arrived(self, session: Session, batch: TelemetryBatch) -> bool:
         """Hand a batch on if its indices fit the present topology."""

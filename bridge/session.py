@@ -198,22 +198,26 @@ class Session:
     # What the client is told.
 
     def tell(self, response: bridge_pb2.ConnectResponse) -> None:
-        """Queue a lossless message. A client that does not keep up is thrown out; one that is away begins anew."""
+        """Queue a lossless message.
+
+        A client that does not keep up is thrown out; the message is kept, for it may resume (rule L5). One that is
+        away for so long that the ring is full begins anew (rule R3).
+        """
         self.tell_encoded(response.SerializeToString())
 
     def tell_encoded(self, body: bytes) -> None:
         """The same for a message that was serialized once for several receivers."""
         if self.lost:
             return
-        if self.outbox.has_room:
-            self.outbox.send_encoded(body)
-        elif self.suspended:
-            self._lose()
-        else:
+        if not self.outbox.has_room:
+            if self.suspended:
+                self._lose()
+                return
             error = Overloaded(
                 f"`{self.outbox.depth}` messages wait for acknowledgement; acknowledge what was dealt with, then resume"
             )
             self.stream.end(reason=str(error), failure=error)
+        self.outbox.send_encoded(body)
 
     def notice(self, code: session_pb2.NoticeCode.ValueType, message: str) -> None:
         """Tell the client something about its session."""

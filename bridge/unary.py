@@ -16,11 +16,11 @@ from bridge.errors import row_of
 from bridge.greeting import write_snapshot
 from bridge.health import write_health
 from bridge.v1 import bridge_pb2
-from twin.commands import VISIBLE, CommandResult, CommandStage, Spawn
+from twin.commands import VISIBLE, CommandResult, Spawn, overall
 from twin.errors import InvalidInput, PermissionDenied, TooLarge, TwinError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable
 
     from bridge.access import Doorkeeper, Guest
     from bridge.health import BridgeHealth, Tally
@@ -98,7 +98,10 @@ def unary_handlers(host: Host, orders: SceneLink, *, doorkeeper: Doorkeeper, tal
         results = await orders.send_to_all(command, scene_ids=tuple(request.scene_ids), timeout_s=timeout_s)
         for scene_id, result in results.items():
             _write_ack(response.scene_acks.add(), result, scene_id)
-        mapping.write_result(response.ack, _together(command.id, results))
+        stage, reason = overall(results)
+        at_s = max((result.sim_time_s for result in results.values()), default=0.0)
+        together = CommandResult(command_id=command.id, stage=stage, reason=reason, sim_time_s=at_s)
+        mapping.write_result(response.ack, together)
         return response
 
     async def get_health(request: bridge_pb2.GetHealthRequest, guest: Guest) -> bridge_pb2.GetHealthResponse:
@@ -137,18 +140,3 @@ def unary_handlers(host: Host, orders: SceneLink, *, doorkeeper: Doorkeeper, tal
 def _write_ack(ack: Any, result: CommandResult, scene_id: str) -> None:
     mapping.write_result(ack, result)
     ack.scene_id = scene_id
-
-
-def _together(command_id: str, results: Mapping[str, CommandResult]) -> CommandResult:
-    """Return one answer for several scenes: applied only when all of them applied it."""
-    against = [
-        f"{scene_id}: {result.stage.value} {result.reason}".rstrip()
-        for scene_id, result in results.items()
-        if result.stage is not CommandStage.APPLIED
-    ]
-    return CommandResult(
-        command_id=command_id,
-        stage=CommandStage.FAILED if against else CommandStage.APPLIED,
-        reason="; ".join(against),
-        sim_time_s=max((result.sim_time_s for result in results.values()), default=0.0),
-    )

@@ -1,4 +1,4 @@
-"""A TCP relay between a client and a server that can cut what goes through it, and be away for a while."""
+"""A TCP relay between a client and a server that a test can cut, leave lying dead, or take away for a while."""
 
 import asyncio
 import contextlib
@@ -7,22 +7,35 @@ from contextlib import asynccontextmanager
 
 
 class Relay:
-    """Attributes:
-    target: Port of the server.
-    port: Port of the relay.
-    taken: Connections that came so far.
+    """Carries bytes both ways, over as many connections as are opened.
+
+    Args:
+        target: Port of the server on this machine, or its address `host:port`.
+
+    Attributes:
+        target: Port of the server; a new one holds for new connections.
+        port: Where clients connect.
+        dead: While True no byte is carried in either direction, and nobody is told.
+        taken: Connections that came so far.
     """
 
-    def __init__(self, target: int) -> None:
-        self.target = target
+    def __init__(self, target: int | str) -> None:
+        self.target = int(str(target).rpartition(":")[2])
         self.port = 0
+        self.dead = False
         self.taken = 0
         self._server: asyncio.Server | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
+        self._ends: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
+    @property
+    def address(self) -> str:
+        """Where clients connect, with the host."""
+        return f"127.0.0.1:{self.port}"
+
     async def open(self) -> None:
-        self._server = await asyncio.start_server(self._relay, "127.0.0.1", self.port)
+        """Listen; after :meth:`close` on the same port again."""
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
@@ -34,36 +47,43 @@ class Relay:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def cut(self) -> None:
-        """Reset every open connection."""
-        for writer in self._writers:
-            writer.transport.abort()
+        """Reset every open connection without a word; new ones are let through."""
+        for end in self._ends:
+            end.transport.abort()
 
-    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.taken += 1
-        with contextlib.suppress(OSError):
-            there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self.target)
-            ways = {
-                asyncio.create_task(self._pump(reader, there_writer)),
-                asyncio.create_task(self._pump(there_reader, writer)),
-            }
-            self._tasks |= ways
-            self._writers |= {writer, there_writer}
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-            for end in (writer, there_writer):
+        task = asyncio.create_task(self._carry(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.target)
+        except OSError:
+            writer.transport.abort()
+            return
+        ends = {writer, far_writer}
+        if self._server is None:  # closed meanwhile: this connection came too late to be cut
+            for end in ends:
                 end.transport.abort()
-            await asyncio.gather(*ways, return_exceptions=True)
-            self._tasks -= ways
-            self._writers -= {writer, there_writer}
+            return
+        self._ends |= ends
+        await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
+        self._ends -= ends
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
-            while data := await reader.read(65536):
-                writer.write(data)
-                await writer.drain()
+            while data := await reader.read(65_536):
+                if not self.dead:
+                    writer.write(data)
+                    await writer.drain()
+        writer.close()  # what is on its way still arrives
 
 
 @asynccontextmanager
-async def relay(target: int) -> AsyncIterator[Relay]:
+async def relay(target: int | str) -> AsyncIterator[Relay]:
+    """Listen on a free port in front of a server."""
     between = Relay(target)
     await between.open()
     try:

@@ -1,13 +1,18 @@
 #!/bin/sh
 # Installs the Debian packages of tests/system-packages.txt. Needs root; asks first unless CI=true.
 set -eu
-list=$(sed -e 's/#.*//' -e '/^[[:space:]]*$/d' tests/system-packages.txt | tr '\n' ' ')
+list=$(sed -e 's/#.*//' -e 's/[[:space:]]*$//' -e '/^$/d' tests/system-packages.txt)
 missing=""
-for package in $list; do
+while read -r package program; do
+    if [ -n "$program" ] && command -v "$program" >/dev/null; then
+        continue
+    fi
     dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $package"
-done
+done <<END
+$list
+END
 if [ -z "$missing" ]; then
-    echo "all there: $list"
+    echo "all packages of tests/system-packages.txt are there"
     exit 0
 fi
 if [ "$(id -u)" != 0 ]; then

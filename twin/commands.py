@@ -10,6 +10,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from twin.attributes import AttributeValue
     from twin.entities import Position
 
@@ -159,3 +161,18 @@ class CommandResult:
     reason: str = ""
     sim_time_s: float = 0.0
     labels: tuple[str, ...] = field(default=())
+
+
+def overall(results: Mapping[str, CommandResult]) -> tuple[CommandStage, str]:
+    """Return (stage, reason) of one order for several scenes; the answers go by scene.
+
+    The stage is the one that all agree on, so APPLIED only when all of them applied it, and FAILED when they differ.
+    The reason names those that did not apply it, "" when all did.
+    """
+    stages = {result.stage for result in results.values()}
+    against = (
+        f"{scene_id}: {result.stage.value} {result.reason}".rstrip()
+        for scene_id, result in results.items()
+        if result.stage is not CommandStage.APPLIED
+    )
+    return stages.pop() if len(stages) == 1 else CommandStage.FAILED, "; ".join(against)

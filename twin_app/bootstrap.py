@@ -62,7 +62,11 @@ async def build(
             )
         news, router = NewsHub(), SceneRouter()
         records: dict[str, CommandRecord] = {}
-        link = RecordedLink(lambda: bridge.link, records)
+        link = RecordedLink(
+            lambda: bridge.link,
+            records,
+            settled=lambda scene_id, result: bridge.command_settled(scene_id, result),  # noqa: PLW0108 - made below
+        )
         bridge = BridgeServer(sink=router, host=settings.grpc.host, port=settings.grpc.port, doorkeeper=door, tls=tls)
         bridge.orders = link
         shared = Shared(

@@ -183,17 +183,26 @@ class RecordedLink:
         link: The way to the scenes, given when the bridge exists.
         records: The record of every scene.
         scene_id: The scene that is meant when none is named; None = the only one.
+        settled: Told of every final answer with its scene, once it is on the disk; those of dry runs at once.
     """
 
-    def __init__(self, link: Callable[[], SceneLink], records: dict[str, CommandRecord], *, scene_id: str = "") -> None:
+    def __init__(
+        self,
+        link: Callable[[], SceneLink],
+        records: dict[str, CommandRecord],
+        *,
+        scene_id: str = "",
+        settled: Callable[[str, CommandResult], None] | None = None,
+    ) -> None:
         self._link = link
         self._records = records
         self._scene_id = scene_id
+        self._settled = settled
         self._under_way: dict[tuple[str, str], asyncio.Task[CommandResult]] = {}
 
     def of(self, scene_id: str) -> RecordedLink:
         """Return the same link for somebody who knows one scene only."""
-        bound = RecordedLink(self._link, self._records, scene_id=scene_id)
+        bound = RecordedLink(self._link, self._records, scene_id=scene_id, settled=self._settled)
         bound._under_way = self._under_way  # both must see what is under way
         return bound
 
@@ -211,7 +220,9 @@ class RecordedLink:
         """
         scene = self._scene(scene_id)
         if command.dry_run:  # it changes nothing, so there is nothing to remember
-            return await self._link().send(command, timeout_s=timeout_s, scene_id=scene)
+            result = await self._link().send(command, timeout_s=timeout_s, scene_id=scene)
+            self._tell(scene, result)
+            return result
         return await self._recorded(command, scene, scenes=(), timeout_s=timeout_s, key=key)
 
     async def send_to_all(
@@ -225,7 +236,10 @@ class RecordedLink:
         """
         scenes = tuple(sorted({self._scene(one) for one in scene_ids}))
         if command.dry_run:
-            return await self._link().send_to_all(command, scene_ids=scenes, timeout_s=timeout_s)
+            results = await self._link().send_to_all(command, scene_ids=scenes, timeout_s=timeout_s)
+            for scene, result in results.items():
+                self._tell(scene, result)
+            return results
         for scene in scenes:  # all before the first is sent: an order that the disk refuses reaches nobody
             await self._records[scene].asked(command, scenes=scenes, key=key)
 
@@ -305,7 +319,12 @@ class RecordedLink:
         if result.stage in FINAL:
             # It happened: however long the disk is full, the answer is recorded before it is told.
             await until_stored(lambda: record.answered(result), what=f"answer to {command.id}")
+            self._tell(scene, result)
         return result
+
+    def _tell(self, scene: str, result: CommandResult) -> None:
+        if self._settled is not None:
+            self._settled(scene, result)
 
     async def close(self, scene_id: str) -> None:
         """End what waits for answers of a scene; the record says at the next start that none came."""

@@ -53,7 +53,7 @@ def check_exposure(settings: Settings, door: Door, tls: TlsFiles | None) -> None
 
 def allowed_names(settings: Settings, tls: TlsFiles | None) -> frozenset[str]:
     """Return the names by which clients may call this server: against pages that rebind a name of theirs to it."""
-    names = {name.lower() for name in settings.http.names} | LOOPBACK_NAMES
+    names = {name.lower() for name in settings.http.names} | LOOPBACK_NAMES | {own_name(settings.http.host, tls)}
     if not is_loopback(settings.http.host) and tls is not None:
         names.update(names_in(tls.certificate))
         names.add(settings.http.host.lower())

@@ -1,4 +1,4 @@
-"""The follower: computes the network of a scene that an engine only moves (ARCHITECTURE section 2, follow mode).
+"""The follower: computes the network of a scene that an engine only moves.
 
 It connects as the same scene and provides KPI and STATE; the engine provides MOTION. The engine's positions reach it
 through the twin, its figures go back to the engine the same way.

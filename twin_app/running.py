@@ -309,12 +309,6 @@ class Twin:
                 self.news.publish("health", self.health())
 
 
-def stage_of(answers: Mapping[str, CommandResult]) -> CommandStage:
-    """Return the stage of an order as a whole: that of its only scene, else APPLIED when all applied it, or FAILED."""
-    stages = {answer.stage for answer in answers.values()}
-    return next(iter(stages)) if len(stages) == 1 else CommandStage.FAILED
-
-
 def _plain(value: Any) -> Any:
     """Return the value as JSON knows it: NaN becomes null."""
     if isinstance(value, float) and not math.isfinite(value):

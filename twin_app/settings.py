@@ -36,6 +36,10 @@ class HttpSettings(_Part):
         default=(),
         description="Host names that clients may use besides those of this machine and of the certificate.",
     )
+    origins: tuple[str, ...] = Field(
+        default=(),
+        description="Pages from elsewhere, such as a WebGL build (https://host), that may open the WebSocket bridge.",
+    )
     max_body_bytes: PositiveInt = Field(default=262_144, description="Largest request body; larger ones get 413.")
 
 

@@ -19,7 +19,7 @@ from bridge.server import BridgeServer
 from bridge.stream import BridgeSettings
 from bridge.testing import MemorySink
 from bridge.v1 import bridge_pb2, bridge_pb2_grpc, session_pb2
-from tests.cut_line import line_to
+from tests.tcp_relay import relay
 from twin.alarms import Alarm, Severity
 from twin.clock import CivilTime
 from twin.commands import (
@@ -390,7 +390,7 @@ async def test_a_command_survives_the_reconnection_of_the_scene() -> None:
         await asyncio.sleep(0.2)
         return obey(command)
 
-    async with serving() as (server, sink, url), line_to(url) as line, scene(line.url, on_command=slow) as client:
+    async with serving() as (server, sink, url), relay(url) as line, scene(line.address, on_command=slow) as client:
         waiting = asyncio.create_task(server.link.send(set_tilt(), timeout_s=5))
         async with asyncio.timeout(3):
             while not obeyed:

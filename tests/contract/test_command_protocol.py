@@ -5,7 +5,6 @@ again under the same id gets the first answer.
 """
 
 import asyncio
-import contextlib
 import tempfile
 import time
 from collections import Counter
@@ -22,6 +21,7 @@ from bridge.server import BridgeServer
 from bridge.stream import BridgeSettings
 from bridge.testing import MemorySink
 from tests.faults.server import start
+from tests.tcp_relay import Relay
 from twin.commands import Command, CommandResult, CommandStage, Overlay
 from twin.errors import TwinError
 from twin.ids import uuid7
@@ -30,51 +30,6 @@ from twin_app.command_record import CommandRecord, RecordedLink
 
 SETTINGS = BridgeSettings(heartbeat_interval_s=0.5)
 PATIENCE_S = 10.0
-
-
-class Relay:
-    """A line between scene and twin that can be cut."""
-
-    def __init__(self) -> None:
-        self.target_port = 0
-        self.port = 0
-        self._writers: list[asyncio.StreamWriter] = []
-        self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def open(self) -> None:
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self.target_port)
-        except OSError:
-            writer.close()
-            return
-        self._writers += [writer, there_writer]
-        for source, sink in ((reader, there_writer), (there_reader, writer)):
-            task = asyncio.create_task(self._pump(source, sink))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            while data := await source.read(65536):
-                sink.write(data)
-                await sink.drain()
-        sink.close()
-
-    def cut(self) -> None:
-        for writer in self._writers:
-            writer.transport.abort()
-        self._writers.clear()
-
-    async def close(self) -> None:
-        assert self._server is not None
-        self._server.close()
-        self.cut()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
 class World:
@@ -106,7 +61,7 @@ class CommandProtocol(RuleBasedStateMachine):
         self.runner.run(self._begin())
 
     async def _begin(self) -> None:
-        self.relay = Relay()
+        self.relay = Relay(1)  # nobody is there before the twin begins
         await self.relay.open()
         await self._twin_begins()
         await self._scene_begins()
@@ -117,14 +72,14 @@ class CommandProtocol(RuleBasedStateMachine):
         self.server = BridgeServer(sink=MemorySink(start()), port=0, settings=SETTINGS)
         server = self.server
         self.orders = RecordedLink(lambda: server.link, {"main": record})
-        self.relay.target_port = await self.server.start()
+        self.relay.target = await self.server.start()
 
     async def _scene_begins(self) -> None:
         self.ledger = FileLedger(Path(self.folder.name) / "ledger")
         self.ledger.open()
         self.world = World(self.ledger)
         self.scene = SceneClient(
-            f"127.0.0.1:{self.relay.port}",
+            self.relay.address,
             "main",
             provides={"MOTION", "KPI"},
             takeover=True,
@@ -134,11 +89,11 @@ class CommandProtocol(RuleBasedStateMachine):
         await self.scene.__aenter__()
 
     async def _scene_dies(self) -> None:
-        self.relay.target_port, port = 1, self.relay.target_port  # its Goodbye goes nowhere
+        self.relay.target, port = 1, self.relay.target  # its Goodbye goes nowhere
         self.relay.cut()
         await self.scene.__aexit__(None, None, None)
         self.ledger.close()
-        self.relay.target_port = port
+        self.relay.target = port
 
     async def _send(self, command: Command, *, past_the_record: bool = False) -> CommandResult:
         """Ask again under the same id until there is an answer, as a caller must."""

@@ -28,7 +28,15 @@ from bridge.figures import KindFigures
 from bridge.server import BridgeServer
 from bridge.stream import BridgeSettings
 from bridge.testing import MemorySink
-from tests.cable import cable
+from tests.ordering_twin import (
+    OrderingTwin,
+    check_answers_from_the_record,
+    check_fencing,
+    check_orders_on_a_full_disk,
+    full_disk,
+    tilt,
+)
+from tests.tcp_relay import relay
 from twin.clock import CivilTime
 from twin.commands import Command, CommandResult, CommandStage, ManageFault, SetAttribute, SetAttributes
 from twin.entities import Kind
@@ -127,7 +135,9 @@ class Scene:
 @asynccontextmanager
 async def scene(program: Path, port: int, *options: str) -> AsyncIterator[Scene]:
     words = ("--address", f"127.0.0.1:{port}", *options)
-    process = await asyncio.create_subprocess_exec(program, *words, stdout=asyncio.subprocess.PIPE)
+    process = await asyncio.create_subprocess_exec(
+        program, *words, stdout=asyncio.subprocess.PIPE, restore_signals=False
+    )
     running = Scene(process)
     try:
         yield running
@@ -234,7 +244,7 @@ async def test_orders_are_obeyed_once_and_answered_with_what_is_read_back(progra
 
 
 async def test_a_cut_wire_is_no_loss(program: Path) -> None:
-    async with serving() as (server, sink, port), cable(port) as wire, scene(program, wire.port, KPI) as running:
+    async with serving() as (server, sink, port), relay(port) as wire, scene(program, wire.port, KPI) as running:
         await sink.until(lambda: bool(sink.reports), timeout_s=10)
         wire.cut()
         start = await running.until("start", 2)
@@ -251,7 +261,7 @@ async def test_a_cut_wire_is_no_loss(program: Path) -> None:
 
 
 async def test_a_dead_wire_is_noticed_and_left(program: Path) -> None:
-    async with serving() as (_, sink, port), cable(port) as wire, scene(program, wire.port, KPI) as running:
+    async with serving() as (_, sink, port), relay(port) as wire, scene(program, wire.port, KPI) as running:
         await sink.until(lambda: bool(sink.reports), timeout_s=10)
         wire.dead = True
         lost = await running.until("lost")
@@ -281,6 +291,51 @@ async def test_a_killed_scene_knows_its_answers_when_it_comes_back(program: Path
 
             assert (again.stage, again.observed, again.sim_time_s) == (first.stage, first.observed, first.sim_time_s)
             assert running.of("command") == []
+
+
+@asynccontextmanager
+async def ordered(program: Path, *options: str) -> AsyncIterator[tuple[Scene, OrderingTwin]]:
+    async with (
+        Listener("grpc://127.0.0.1:0") as listener,
+        scene(program, int(listener.url.rpartition(":")[2]), *options) as running,
+    ):
+        yield running, await OrderingTwin.meet(listener, fencing_number=7)
+
+
+async def test_nothing_is_called_applied_before_its_record_is_on_the_disk(program: Path, tmp_path: Path) -> None:
+    record = tmp_path / "commands"
+    orders = (tilt("c-1", 61.0), tilt("c-2", 62.0), tilt("c-3", 63.0))
+    async with ordered(program, "--record", str(record)) as (running, twin):
+        answers = await check_orders_on_a_full_disk(twin, running.process.pid, record, orders)
+        assert [line["id"] for line in running.of("command")] == ["c-1", "c-2", "c-3"]
+        assert "File too large" in running.of("unrecorded")[0]["reason"]
+        assert len(running.of("unrecorded")) > 2
+        running.process.kill()
+    async with ordered(program, "--record", str(record)) as (running, twin):
+        await check_answers_from_the_record(twin, orders, answers)
+        assert running.of("command") == []
+
+
+async def test_a_scene_that_cannot_record_can_still_be_ended(program: Path, tmp_path: Path) -> None:
+    record = tmp_path / "commands"
+    async with ordered(program, "--record", str(record)) as (running, twin):
+        with full_disk(running.process.pid, record, room_bytes=0):
+            await twin.order(tilt("c-1", 61.0))
+            await twin.order(tilt("c-2", 62.0))
+            await running.until("unrecorded")
+            running.process.terminate()
+            await asyncio.wait_for(running.process.wait(), 15)
+            await running.end()
+
+    assert running.process.returncode == 0
+    assert [line["id"] for line in running.of("command")] == ["c-1"]
+    assert record.read_bytes() == b""
+
+
+async def test_an_order_of_an_older_holding_may_come_again_from_who_holds_the_scene(program: Path) -> None:
+    async with ordered(program) as (running, twin):
+        await check_fencing(twin, lambda name, number: tilt(name, 61.0, fencing_number=number))
+        assert [line["id"] for line in running.of("command")] == ["c-1"]
 
 
 async def test_a_restarted_twin_gets_its_scene_and_every_report_back(program: Path) -> None:

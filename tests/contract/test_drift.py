@@ -11,7 +11,7 @@ import pytest
 
 from bridge.client import SceneClient
 from bridge.server import BridgeServer
-from tests.cut_line import line_to
+from tests.tcp_relay import relay
 from twin.alarms import Alarm
 from twin.clock import CivilTime
 from twin.commands import Command, CommandResult, CommandStage, SetAttribute, SetAttributes
@@ -172,7 +172,7 @@ async def test_a_scene_that_refused_is_asked_again_and_the_alarm_then_ends(scena
 async def test_a_change_while_the_scene_was_away_reaches_it_when_it_comes_back(scenario: Scenario) -> None:
     antenna = Antenna(tilt=11.0)
     async with stage(scenario) as s:
-        async with line_to(s.url) as line, antenna.scene(line.url) as client:
+        async with relay(s.url) as line, antenna.scene(line.address) as client:
             await client.send_observed([antenna.reading()], sim_time_s=60.0)
             await s.until(lambda: antenna.reading() == s.wanted())
             tilt = SetAttribute(entity_id=CELL, attribute="digitalTilt", value=77.0)
@@ -185,10 +185,10 @@ async def test_a_change_while_the_scene_was_away_reaches_it_when_it_comes_back(s
 
 async def test_the_headless_scene_is_brought_back_after_its_stream_broke(scenario: Scenario, tmp_path: Path) -> None:
     save_scenario(scenario, tmp_path / "scenario.npz")
-    async with stage(scenario) as s, line_to(s.url) as line:
+    async with stage(scenario) as s, relay(s.url) as line:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "twin_app.scene_process", "--scenario", str(tmp_path / "scenario.npz")),
-            *("--server", line.url, "--state-dir", str(tmp_path / "state"), "--parent-pipe"),
+            *("--server", line.address, "--state-dir", str(tmp_path / "state"), "--parent-pipe"),
             stdin=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
         )

@@ -28,7 +28,15 @@ from bridge.gateway import WebSocketGateway
 from bridge.server import BridgeServer
 from bridge.stream import BridgeSettings
 from bridge.testing import MemorySink
-from tests.cable import cable
+from bridge.v1 import command_pb2
+from tests.ordering_twin import (
+    OrderingTwin,
+    check_answers_from_the_record,
+    check_fencing,
+    check_orders_on_a_full_disk,
+    tilt,
+)
+from tests.tcp_relay import relay
 from twin.clock import CivilTime
 from twin.commands import (
     Command,
@@ -149,7 +157,7 @@ async def godot(
     log = folder / "godot.log"
     with log.open("ab") as out:
         process = await asyncio.create_subprocess_exec(
-            program, *words, stdout=out, stderr=subprocess.STDOUT, env=environment
+            program, *words, stdout=out, stderr=subprocess.STDOUT, env=environment, restore_signals=False
         )
     try:
         yield process
@@ -259,6 +267,37 @@ async def test_orders_turn_sectors_and_are_answered_with_what_the_nodes_hold(
             assert tilt == topology.get("cell-1-1").attributes["digitalTilt"]  # not obeyed again
 
 
+@asynccontextmanager
+async def ordered(folder: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, OrderingTwin]]:
+    async with Listener("ws://127.0.0.1:0/bridge") as listener:
+        world = Twin(MemorySink(start_of(Topology([], revision=1))), port=urlsplit(listener.url).port or 0)
+        async with godot(world, folder) as process:
+            yield process, await OrderingTwin.meet(listener, fencing_number=7)
+
+
+def kiosk(command_id: str) -> command_pb2.Command:
+    """What is REJECTED when it is obeyed twice."""
+    order = command_pb2.Command(id=command_id, issued_by="test", fencing_number=7)
+    order.spawn.entity_id, order.spawn.archetype = command_id, "kiosk"
+    return order
+
+
+async def test_nothing_is_called_applied_before_its_record_is_written(tmp_path: Path) -> None:
+    record = tmp_path / "commands"
+    orders = (tilt("c-1", 61.0), kiosk("c-2"), tilt("c-3", 63.0))
+    async with ordered(tmp_path) as (process, twin):
+        answers = await check_orders_on_a_full_disk(twin, process.pid, record, orders)
+        process.kill()
+        await process.wait()
+    async with ordered(tmp_path) as (_, twin):
+        await check_answers_from_the_record(twin, orders, answers)
+
+
+async def test_an_order_of_an_older_holding_may_come_again_from_who_holds_the_scene(tmp_path: Path) -> None:
+    async with ordered(tmp_path) as (_, twin):
+        await check_fencing(twin, lambda name, number: tilt(name, 61.0, fencing_number=number))
+
+
 async def test_a_scene_that_only_moves_shows_overlays_and_objects(topology: Topology, tmp_path: Path) -> None:
     twin = twin_of(topology)
     async with twin.serving(), godot(twin, tmp_path):
@@ -310,7 +349,7 @@ async def test_a_restarted_twin_gets_its_scene_back(topology: Topology, tmp_path
 
 async def test_a_cut_wire_is_resumed_without_loss(topology: Topology, tmp_path: Path) -> None:
     twin = twin_of(topology)
-    async with twin.serving(), cable(twin.port) as wire, godot(twin, tmp_path, "--provide-kpi", port=wire.port):
+    async with twin.serving(), relay(twin.port) as wire, godot(twin, tmp_path, "--provide-kpi", port=wire.port):
         await twin.sink.until(lambda: len(twin.sink.reports) >= 2, timeout_s=30)
         wire.cut()
         order = asyncio.create_task(twin.order(SetAttributes(actions=(TILT,))))
@@ -327,11 +366,11 @@ async def test_a_cut_wire_is_resumed_without_loss(topology: Topology, tmp_path: 
 
 async def test_a_dead_wire_is_noticed_and_left(topology: Topology, tmp_path: Path) -> None:
     twin = twin_of(topology)
-    async with twin.serving(), cable(twin.port) as wire, godot(twin, tmp_path, port=wire.port):
+    async with twin.serving(), relay(twin.port) as wire, godot(twin, tmp_path, port=wire.port):
         await twin.sink.until(lambda: bool(twin.sink.batches), timeout_s=30)
         wire.dead = True
         async with asyncio.timeout(20):
-            while wire.connections < 2:
+            while wire.taken < 2:
                 await asyncio.sleep(0.05)
         wire.dead = False
         await twin.sink.until(lambda: twin.server.health().resumed > 0, timeout_s=20)

@@ -1,21 +1,26 @@
 """SubmitCommand of a twin that keeps a record: one order is obeyed once, however often it comes."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import grpc
 import grpc.aio
 import pytest
 
 from bridge.client import SceneClient
+from bridge.observer import ObserverClient
 from bridge.server import BridgeServer
 from bridge.testing import MemorySink
 from bridge.v1 import bridge_pb2, bridge_pb2_grpc
 from twin.clock import CivilTime
-from twin.commands import Command, CommandResult, CommandStage
+from twin.commands import Command, CommandResult, CommandStage, Overlay, overall
+from twin.ids import uuid7
 from twin.ports import SceneStart
+from twin.testing import MemoryJournal
 from twin.topology import topology_of
 from twin_app.command_record import CommandRecord, RecordedLink
 from twin_app.journal import SqliteJournal
@@ -96,3 +101,99 @@ async def test_an_order_for_named_scenes_is_recorded_as_well(tmp_path: Path) -> 
             answer = await stub.SubmitCommand(show("here", scenes=("main",)))
 
     assert (["order-2"], 2, ["main"]) == (obeyed, answer.ack.stage, [one.scene_id for one in answer.scene_acks])
+
+
+class SlowJournal(MemoryJournal):
+    """A journal whose disk takes answers only while `takes` is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.takes = asyncio.Event()
+        self.offered = asyncio.Event()
+
+    async def append(self, kind: str, facts: Sequence[Mapping[str, Any]]) -> int:
+        if kind == "command_result":
+            self.offered.set()
+            await self.takes.wait()
+        return await super().append(kind, facts)
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+async def test_who_watches_is_told_a_final_stage_once_it_is_recorded(dry_run: bool) -> None:
+    """What the twin forgets when it is killed now must not have been seen by anybody; a dry run is not recorded."""
+    journal = SlowJournal()
+    server = BridgeServer(sink=MemorySink(START), port=0)
+    link = RecordedLink(
+        lambda: server.link, {"main": CommandRecord(journal, scene_id="main")}, settled=server.command_settled
+    )
+    server.orders = link
+    url = f"127.0.0.1:{await server.start()}"
+    order = Command(id=uuid7(), body=Overlay(overlay_id="o", operation="show"), issued_by="ana", dry_run=dry_run)
+
+    def obey(command: Command) -> CommandResult:
+        return CommandResult(command_id=command.id, stage=CommandStage.APPLIED)
+
+    async with (
+        SceneClient(url, "main", provides=["MOTION", "KPI"], on_command=obey),
+        ObserverClient(url, "main", channels=("COMMANDS",)) as observer,
+    ):
+        await asyncio.sleep(0.1)  # the subscription has to arrive before the news
+        asked = asyncio.create_task(link.send(order, timeout_s=5))
+        heard = [await asyncio.wait_for(anext(observer), 3)]
+        if not dry_run:
+            await journal.offered.wait()
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(anext(observer), 0.2)
+        journal.takes.set()
+        heard.append(await asyncio.wait_for(anext(observer), 3))
+        await asked
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(anext(observer), 0.2)
+    await server.stop()
+
+    assert [CommandStage.RECEIVED, CommandStage.APPLIED] == [
+        one.stage for one in heard if isinstance(one, CommandResult)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("stages", "expected"),
+    [
+        (("APPLIED", "APPLIED"), ("APPLIED", "")),
+        (("REJECTED", "REJECTED"), ("REJECTED", "a: REJECTED no; b: REJECTED no")),
+        (("APPLIED", "EXPIRED"), ("FAILED", "b: EXPIRED no")),
+        (("REJECTED", "EXPIRED"), ("FAILED", "a: REJECTED no; b: EXPIRED no")),
+        (("REJECTED",), ("REJECTED", "a: REJECTED no")),
+        ((), ("FAILED", "")),
+    ],
+)
+def test_the_answers_of_several_scenes_become_one(stages: tuple[str, ...], expected: tuple[str, str]) -> None:
+    answers = {
+        scene_id: CommandResult(command_id="c", stage=CommandStage(stage), reason="" if stage == "APPLIED" else "no")
+        for scene_id, stage in zip("ab", stages, strict=False)
+    }
+    assert overall(answers) == (CommandStage(expected[0]), expected[1])
+
+
+async def test_an_order_that_every_named_scene_rejects_is_rejected(tmp_path: Path) -> None:
+    journal = SqliteJournal(tmp_path / "journal.sqlite")
+    await journal.open()
+    records = {name: CommandRecord(journal, scene_id=name) for name in ("main", "north")}
+    server = BridgeServer(sink=MemorySink(START), port=0)
+    server.orders = RecordedLink(lambda: server.link, records, settled=server.command_settled)
+    url = f"127.0.0.1:{await server.start()}"
+
+    def refuse(command: Command) -> CommandResult:
+        return CommandResult(command_id=command.id, stage=CommandStage.REJECTED, reason="no room")
+
+    async with (
+        SceneClient(url, "main", provides=["MOTION", "KPI"], on_command=refuse),
+        SceneClient(url, "north", provides=["MOTION", "KPI"], on_command=refuse),
+        grpc.aio.insecure_channel(url) as channel,
+    ):
+        stub = bridge_pb2_grpc.BridgeServiceStub(channel)
+        answer = await stub.SubmitCommand(show("here", scenes=("main", "north")))
+    await server.stop()
+    await journal.close()
+
+    assert (3, "main: REJECTED no room; north: REJECTED no room") == (answer.ack.stage, answer.ack.reason)

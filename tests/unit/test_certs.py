@@ -5,10 +5,16 @@ import socket
 import ssl
 import stat
 import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
+from bridge.access import TlsFiles
 from twin.errors import Conflict, InvalidInput, StartError
 from twin_app.access import Door, Role
 from twin_app.certs import DevCertificates, make_dev_certificates, names_in, read_tls
@@ -133,6 +139,26 @@ def test_clients_may_use_the_names_of_the_certificate_only_where_others_come_in(
     outside = allowed_names(Settings(http=HttpSettings(host="0.0.0.0", names=("Twin.local",))), tls)
     assert {"lab.example", "192.0.2.7", "twin.local", "localhost"} <= outside
     assert "0.0.0.0" not in outside
+
+
+def test_of_the_names_of_a_certificate_the_one_that_leads_here_is_told() -> None:
+    tls = TlsFiles(certificate=signed_for("localhost"), key=b"")
+
+    assert own_url(Settings(), 8600, tls) == "https://localhost:8600"
+    assert "localhost" in allowed_names(Settings(), tls)
+    with pytest.raises(StartError, match=r"does not lead to `192\.0\.2\.7`"):
+        own_url(Settings(http=HttpSettings(host="192.0.2.7")), 8600, tls)
+
+
+def signed_for(name: str) -> bytes:
+    """Return a certificate of an organisation that knows nothing of loopback."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder().subject_name(subject).issuer_name(subject).public_key(key.public_key())
+    builder = builder.serial_number(1).not_valid_before(now).not_valid_after(now + timedelta(days=1))
+    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
 def test_the_address_that_is_told_works_on_this_machine(made: DevCertificates) -> None:

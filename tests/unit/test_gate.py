@@ -6,8 +6,9 @@ import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
-from starlette.routing import Route
-from starlette.testclient import TestClient
+from starlette.routing import Route, WebSocketRoute
+from starlette.testclient import TestClient, WebSocketDenialResponse
+from starlette.websockets import WebSocket
 
 from twin_app.api.gate import Gate
 from twin_app.exposure import LOOPBACK_NAMES
@@ -78,3 +79,24 @@ def test_a_name_that_the_twin_was_told_passes() -> None:
     with TestClient(app, base_url="https://lab.example:8600") as client:
         assert client.get("/").status_code == 200
         assert client.get("/", headers={"Host": "other.example"}).status_code == 403
+
+
+async def hello(socket: WebSocket) -> None:
+    await socket.accept()
+    await socket.send_text("hello")
+    await socket.close()
+
+
+def test_a_page_that_the_owner_named_may_open_a_websocket_and_nothing_else() -> None:
+    app = Starlette(routes=[Route("/", echo, methods=["GET"]), WebSocketRoute("/bridge", hello)])
+    app.add_middleware(Gate, max_body_bytes=1_000, names=LOOPBACK_NAMES, origins=frozenset({"https://games.example"}))
+    with TestClient(app, base_url="http://127.0.0.1:8600") as client:
+        named, foreign = {"Origin": "https://games.example"}, {"Origin": "https://evil.example"}
+        with client.websocket_connect("/bridge", headers={**named, "Host": "127.0.0.1:8600"}) as socket:
+            assert socket.receive_text() == "hello"
+        assert client.get("/", headers=named).status_code == 403
+        with (
+            pytest.raises(WebSocketDenialResponse),
+            client.websocket_connect("/bridge", headers={**foreign, "Host": "127.0.0.1:8600"}),
+        ):
+            pass

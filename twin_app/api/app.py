@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.routing import WebSocketRoute
+from starlette.routing import Route, WebSocketRoute
 
 from bridge.gateway import WebSocketGateway
 from twin_app.api import problems, routes_act, routes_command, routes_media, routes_read, routes_scenes
@@ -42,7 +42,13 @@ def create_app(twin: Twin, *, names: frozenset[str] = LOOPBACK_NAMES) -> FastAPI
     app.include_router(routes_media.router)
     app.include_router(routes_scenes.router)
     app.include_router(page_router(city_of, guard=observer))
-    app.router.routes.append(WebSocketRoute(BRIDGE_PATH, WebSocketGateway(twin.bridge)))
+    gateway = WebSocketGateway(twin.bridge)
+    app.router.routes += [WebSocketRoute(BRIDGE_PATH, gateway), Route(BRIDGE_PATH, gateway, include_in_schema=False)]
     app.add_middleware(GZipMiddleware, minimum_size=2_000)
-    app.add_middleware(Gate, max_body_bytes=twin.settings.http.max_body_bytes, names=names)
+    app.add_middleware(
+        Gate,
+        max_body_bytes=twin.settings.http.max_body_bytes,
+        names=names,
+        origins=frozenset(twin.settings.http.origins),
+    )
     return app

@@ -26,11 +26,19 @@ SAFE_HEADERS = (
 
 
 class Gate:
-    """ASGI middleware that refuses what the twin must not hear."""
+    """ASGI middleware that refuses what the twin must not hear.
 
-    def __init__(self, app: ASGIApp, *, max_body_bytes: int, names: frozenset[str]) -> None:
+    Args:
+        names: Host names by which clients may call the twin.
+        origins: Pages from elsewhere that may open a WebSocket.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, max_body_bytes: int, names: frozenset[str], origins: frozenset[str] = frozenset()
+    ) -> None:
         self._app = app
         self._names = names
+        self._origins = origins
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,7 +83,9 @@ class Gate:
             known = ", ".join(sorted(self._names))
             return 403, f"Host `{host}` is not a name of this twin ({known}); TWIN_HTTP__NAMES adds one", "ForeignHost"
         origin = headers.get("origin")
-        if origin is not None and _authority(origin) != host.lower():
+        # Pages that the owner named may speak `bridge.v1`, which has tokens of its own; REST stays our page's alone.
+        named = scope["type"] == "websocket" and origin in self._origins
+        if origin is not None and _authority(origin) != host.lower() and not named:
             return 403, f"Origin `{origin}` is not this twin; it answers its own page only", "ForeignOrigin"
         if scope["type"] == "http" and scope["method"] in {"POST", "PUT", "PATCH"}:
             kind = headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -7,13 +7,12 @@ from typing import Annotated, Any, Literal, assert_never
 from fastapi import APIRouter, Depends, Request
 from pydantic import Field
 
-from twin.commands import CommandBody, CommandStage, MoveCamera, Overlay, SimulationControl, Spawn
+from twin.commands import CommandBody, CommandStage, MoveCamera, Overlay, SimulationControl, Spawn, overall
 from twin.errors import InvalidInput
 from twin.naming import resolve
 from twin_app.access import Scope
 from twin_app.api.deps import IdempotencyKey, Observer, SceneName, sound_text, twin_of
 from twin_app.api.models import PROBLEMS, Body
-from twin_app.running import stage_of
 from twin_app.world import World
 
 router = APIRouter(prefix="/v1", responses=PROBLEMS, dependencies=[Depends(sound_text)])
@@ -113,15 +112,11 @@ async def command(
     command_id, answers = await twin.order(
         first, scene_ids=tuple(bodies), issued_by=caller.name, key=idempotency_key, dry_run=order.dry_run
     )
-    stage = stage_of(answers)
+    stage, reason = overall(answers)
     return {
         "id": command_id,
         "stage": stage.value,
-        "reason": "; ".join(
-            f"{one}: {a.stage.value} {a.reason}".rstrip()
-            for one, a in answers.items()
-            if a.stage is not CommandStage.APPLIED
-        ),
+        "reason": reason,
         "scenes": [
             {
                 "scene": world.id,

@@ -114,6 +114,9 @@ int run(const Options& options) {
     print("desired", {{"attributes", std::to_string(desired.size())}});
   };
   handlers.on_command = [&](const twin6g::Command& command) { return obey(world, command); };
+  handlers.on_unrecorded = [](const std::string& id, const std::string& reason) {
+    print("unrecorded", {{"id", quoted(id)}, {"reason", quoted(reason)}});
+  };
   handlers.on_camera = [&](const bridge::v1::CameraRequest& wanted) {
     return world.plan(wanted.width(), wanted.height());
   };

@@ -78,20 +78,26 @@ void CommandRecord::read_file() {
     if (size > kMostRowBytes) break;
     bytes.resize(size);
     if (!read_exactly(file_, bytes.data(), size) || !answer.ParseFromString(bytes)) break;
+    if (answer.command_id().empty()) break;  // zeros of a file that grew before its bytes came
     remember(answer);
     file_bytes_ += static_cast<std::int64_t>(sizeof length + size);
   }
+  cut_to_whole_rows();
+}
+
+void CommandRecord::cut_to_whole_rows() {
   if (::ftruncate(file_, file_bytes_) != 0) fail("cannot be cut to its last whole row");
-  if (::lseek(file_, file_bytes_, SEEK_SET) < 0) fail("cannot be positioned");
 }
 
 void CommandRecord::append(const std::string& bytes) {
   std::string row;
   for (int shift = 0; shift < 32; shift += 8) row.push_back(static_cast<char>(bytes.size() >> shift & 0xff));
   row += bytes;
+  cut_to_whole_rows();  // an earlier attempt may have left a part, and rows behind it would never be read again
   std::size_t done = 0;
   while (done < row.size()) {
-    const ssize_t put = ::write(file_, row.data() + done, row.size() - done);
+    const ssize_t put =
+        ::pwrite(file_, row.data() + done, row.size() - done, file_bytes_ + static_cast<std::int64_t>(done));
     if (put < 0 && errno == EINTR) continue;
     if (put < 0) fail("cannot be written");
     done += static_cast<std::size_t>(put);

@@ -22,12 +22,13 @@ class CommandRecord {
   CommandRecord& operator=(const CommandRecord&) = delete;
 
   std::optional<bridge::v1::CommandAck> find(const std::string& command_id) const;
-  // On the disk when this returns. Throws std::runtime_error when it cannot be written.
+  // On the disk when this returns. Throws std::runtime_error when it cannot be written; it may be tried again.
   void keep(const bridge::v1::CommandAck& answer);
 
  private:
   void remember(const bridge::v1::CommandAck& answer);
   void read_file();
+  void cut_to_whole_rows();
   void append(const std::string& bytes);
 
   mutable std::mutex mutex_;

@@ -1,5 +1,7 @@
 #include "obeyer.hpp"
 
+#include <algorithm>
+#include <chrono>
 #include <exception>
 #include <utility>
 
@@ -10,6 +12,8 @@ namespace {
 
 constexpr std::size_t kChunkBytes = 256 * 1024;
 constexpr std::size_t kMostOrders = 1024;
+constexpr std::chrono::milliseconds kFirstRetry{100};
+constexpr std::chrono::milliseconds kLongestRetry{5000};
 
 }  // namespace
 
@@ -50,7 +54,7 @@ void Obeyer::work() {
     orders_.pop_front();
     lock.unlock();
     if (const auto* command = std::get_if<Command>(&order.what)) {
-      obey(*command);
+      if (!obey(*command)) return;
     } else {
       take_picture(std::get<bridge::v1::CameraRequest>(order.what));
     }
@@ -58,44 +62,55 @@ void Obeyer::work() {
   }
 }
 
-void Obeyer::obey(const Command& command) {
+bool Obeyer::obey(const Command& command) {
   if (const auto known = record_.find(command.id())) {
     answer(*known);
-    return;
+    return true;
   }
   CommandAck ack;
   ack.set_command_id(command.id());
   ack.set_stage(bridge::v1::COMMAND_STAGE_RECEIVED);
   answer(ack);
-  const Outcome outcome = outcome_of(command);
+  const Situation now = situation_();
+  const bool fenced = command.fencing_number() != 0 && command.fencing_number() < now.fencing_number;
+  const Outcome outcome = fenced ? Outcome{bridge::v1::COMMAND_STAGE_REJECTED, {},
+                                           "sent under the ownership `" + std::to_string(command.fencing_number()) +
+                                               "`, the scene has `" + std::to_string(now.fencing_number) + "`"}
+                                 : outcome_of(command, now);
   ack.set_stage(outcome.stage);
   ack.set_reason(outcome.reason);
   ack.set_sim_time_s(outbox_.sim_time_s());
   for (const auto& attribute : outcome.observed) *ack.add_observed() = attribute;
-  if (!command.dry_run()) {
-    try {
-      record_.keep(ack);
-    } catch (const std::exception& error) {
-      ack.set_reason("obeyed as " + bridge::v1::CommandStage_Name(outcome.stage) + ", but " + error.what());
-      ack.set_stage(bridge::v1::COMMAND_STAGE_FAILED);
-    }
+  // An order of an older holding is not kept: the same one may come again from who holds the scene now.
+  if (!command.dry_run() && !fenced) {
     if (outcome.stage == bridge::v1::COMMAND_STAGE_APPLIED) applied_(outcome.observed);
+    if (!keep(ack)) return false;
   }
   answer(ack);
+  return true;
 }
 
-Outcome Obeyer::outcome_of(const Command& command) {
+bool Obeyer::keep(const CommandAck& ack) {
+  for (auto pause = kFirstRetry;; pause = std::min(2 * pause, kLongestRetry)) {
+    try {
+      record_.keep(ack);
+      return true;
+    } catch (const std::exception& error) {
+      if (handlers_.on_unrecorded) handlers_.on_unrecorded(ack.command_id(), error.what());
+    }
+    std::unique_lock lock(mutex_);
+    if (closed_) return false;
+    changed_.wait_for(lock, pause, [this] { return closed_; });
+  }
+}
+
+Outcome Obeyer::outcome_of(const Command& command, const Situation& now) {
   if (command.deadline_unix_ns() != 0 && wall_clock_ns() > command.deadline_unix_ns()) {
     return {bridge::v1::COMMAND_STAGE_EXPIRED, {}, "the deadline had passed when the scene got the command"};
   }
-  const Situation now = situation_();
   const auto reject = [](std::string reason) {
     return Outcome{bridge::v1::COMMAND_STAGE_REJECTED, {}, std::move(reason)};
   };
-  if (command.fencing_number() != 0 && command.fencing_number() < now.fencing_number) {
-    return reject("sent under the ownership `" + std::to_string(command.fencing_number()) + "`, the scene has `" +
-                  std::to_string(now.fencing_number) + "`");
-  }
   if (command.expected_revision() != 0 && command.expected_revision() != now.revision) {
     return reject("made for revision `" + std::to_string(command.expected_revision()) + "`, the scene is at `" +
                   std::to_string(now.revision) + "`");

@@ -34,7 +34,7 @@ class Obeyer {
   // `applied` hears what is read back after each command that changed something.
   Obeyer(const Handlers& handlers, const std::string& record_file, Outbox& outbox, Receipts& receipts,
          std::function<Situation()> situation, std::function<void(const std::vector<EntityAttribute>&)> applied);
-  // Ends after the order that is being obeyed; those that wait are obeyed too.
+  // Ends after the order that is being obeyed; those that wait are obeyed too, unless an answer cannot be recorded.
   ~Obeyer();
   Obeyer(const Obeyer&) = delete;
   Obeyer& operator=(const Obeyer&) = delete;
@@ -44,8 +44,12 @@ class Obeyer {
 
  private:
   void work();
-  void obey(const Command& command);
-  Outcome outcome_of(const Command& command);
+  // False: the scene ends with an answer that could not be recorded; nothing more may be obeyed.
+  bool obey(const Command& command);
+  // Tries until the disk takes the answer: after the effect FAILED would be a lie, and APPLIED a promise that a kill
+  // breaks. False: the scene ends.
+  bool keep(const CommandAck& ack);
+  Outcome outcome_of(const Command& command, const Situation& now);
   void answer(const CommandAck& ack);
   void take_picture(const bridge::v1::CameraRequest& wanted);
 

@@ -8,6 +8,7 @@ const Wire = preload("wire.gd")
 const WireSocket = preload("wire_socket.gd")
 const Outbox = preload("outbox.gd")
 const Orders = preload("orders.gd")
+const Receipts = preload("receipts.gd")
 const Bridge = preload("bridge_v1.gd")
 
 const PROTOCOL_VERSION = 1
@@ -61,7 +62,7 @@ var _desired = []
 var _observed = {}
 var _live_at_s = null
 var _subscribe = null
-var _arrived = 0  # highest lossless number of the twin; all up to it are dealt with
+var _receipts = Receipts.new()
 var _taken = {}
 var _telemetry_number = 0
 var _pm_number = 0
@@ -76,6 +77,9 @@ var _final = false
 
 func begin():
 	_orders = Orders.new(_wire, record_file)
+	_orders.connect("answered", self, "_on_answered")
+	_orders.connect("applied", self, "_on_applied")
+	_orders.connect("finished", self, "_on_finished")
 	_socket.url = url
 	_socket.ca_file = ca_file
 	_socket.connect("established", self, "_on_established")
@@ -219,6 +223,8 @@ func _open_socket():
 
 
 func _process(_delta):
+	if _orders != null:
+		_work_off_orders()
 	if state == State.WAITING and OS.get_ticks_msec() >= _retry_ms:
 		_open_socket()
 	if state in [State.IDLE, State.WAITING, State.STOPPED]:
@@ -249,7 +255,7 @@ func _on_established():
 	}
 	if welcome.get("resume_token", "") != "":
 		hello["resume"] = {
-			"session_id": welcome["session_id"], "resume_token": welcome["resume_token"], "last_seq": _arrived
+			"session_id": welcome["session_id"], "resume_token": welcome["resume_token"], "last_seq": _receipts.done
 		}
 	var now_ns = OS.get_system_time_msecs() * 1000000
 	_socket.send(_wire.encode("ConnectRequest", {"hello": hello, "wall_time_unix_ns": now_ns}))
@@ -260,6 +266,7 @@ func _on_lost(reason):
 	if state in [State.WAITING, State.STOPPED]:
 		return
 	_outbox.suspend()
+	_orders.break_off()
 	_snapshot.clear()
 	if _final:
 		_set_state(State.STOPPED, reason)
@@ -309,8 +316,9 @@ func _take_welcome(response):
 		if not _outbox.resume(response.get("ack", 0), welcome.get("lossless_window", 0)):
 			_socket.close("the twin acknowledges what was never sent")
 			return
+		_receipts.resume()
 	else:
-		_arrived = 0
+		_receipts.begin()
 		_outbox.begin(welcome.get("lossless_window", 0))
 		_desired.clear()
 		if _subscribe != null:
@@ -329,13 +337,20 @@ func _take(response):
 		_socket.close("the twin acknowledges what was never sent")
 		return
 	var seq = response.get("seq", 0)
-	if seq and seq != _arrived + 1:
-		_socket.close("lossless message %d follows %d" % [seq, _arrived])
+	if seq:
+		match _receipts.arrived(seq):
+			Receipts.Verdict.GAP:
+				_socket.close("lossless message %d came, not %d" % [seq, _receipts.expected()])
+				return
+			Receipts.Verdict.REPEATED:
+				return
+	if response.has("command"):
+		_orders.put(seq, response["command"])
+		_work_off_orders()
 		return
 	_deal_with(response)
 	if seq:
-		_arrived = seq
-		_outbox.acknowledge(seq)
+		_on_finished(seq)
 
 
 func _deal_with(response):
@@ -345,8 +360,6 @@ func _deal_with(response):
 		_take_delta(response["topology_delta"])
 	elif response.has("desired_configuration"):
 		_take_desired(response["desired_configuration"])
-	elif response.has("command"):
-		_obey(response["command"])
 	elif response.has("camera_request"):
 		emit_signal("camera_requested", response["camera_request"])
 	elif response.has("state_request"):
@@ -364,13 +377,21 @@ func _deal_with(response):
 		_pass_on(response)
 
 
-func _obey(command):
-	var stages = _orders.take(command, obeyer, revision, welcome.get("fencing_number", 0), _outbox.sim_time_s)
-	for ack in stages:
-		_outbox.answer({"command_ack": ack})
-	var last = stages[-1]
-	if last["stage"] == Bridge.CommandStage.APPLIED and not command.get("dry_run", false) and _observed.size():
-		_note_observed(last.get("observed", []))
+func _work_off_orders():
+	_orders.work(obeyer, revision, welcome.get("fencing_number", 0), _outbox.sim_time_s)
+
+
+func _on_answered(ack):
+	_outbox.answer({"command_ack": ack})
+
+
+func _on_applied(observed):
+	if _observed.size():
+		_note_observed(observed)
+
+
+func _on_finished(seq):
+	_outbox.acknowledge(_receipts.finish(seq))
 
 
 func _pass_on(response):

@@ -8,6 +8,7 @@ const MOST_ANSWERS = 4096
 
 var _wire
 var _path = ""
+var _end = -1  # where the last whole line ends; -1: at the end of the file
 var _answers = {}  # command id -> CommandAck, oldest first
 
 
@@ -25,20 +26,40 @@ func find(command_id):
 	return _answers.get(command_id)
 
 
-# Returns why the answer could not be written, or "".
+# Returns why the answer could not be written, or ""; it may be tried again.
 func keep(answer):
+	if _path != "":
+		var wrong = _write(_line(answer).to_utf8())
+		if wrong != "":
+			return wrong
 	_remember(answer)
-	if _path == "":
-		return ""
+	return ""
+
+
+# Writes after the last whole line, over what an earlier attempt may have left. Godot 3 tells of no failed write, so
+# the line is read again.
+func _write(line):
 	var file = File.new()
-	var failed = file.open(_path, File.READ_WRITE if file.file_exists(_path) else File.WRITE)
+	var there = file.file_exists(_path)
+	var failed = file.open(_path, File.READ_WRITE if there else File.WRITE)
 	if failed:
-		return "the record `%s` cannot be written (Godot error %d)" % [_path, failed]
-	file.seek_end()
-	file.store_string(_line(answer))
-	failed = file.get_error()
+		return "the record `%s` cannot be opened for writing (Godot error %d)" % [_path, failed]
+	if _end < 0:
+		_end = file.get_len()
+	file.seek(int(min(_end, file.get_len())))
+	_end = file.get_position()
+	file.store_buffer(line)
 	file.close()
-	return "the record `%s` cannot be written (Godot error %d)" % [_path, failed] if failed else ""
+	failed = file.open(_path, File.READ)
+	if failed:
+		return "the record `%s` cannot be read again (Godot error %d)" % [_path, failed]
+	file.seek(_end)
+	var written = file.get_buffer(line.size())
+	file.close()
+	if written != line:
+		return "of %d bytes the record `%s` took %d; is the disk full?" % [line.size(), _path, written.size()]
+	_end += line.size()
+	return ""
 
 
 func _remember(answer):
@@ -68,13 +89,24 @@ func _read():
 	return lines
 
 
+# Leaves out what was forgotten. The old file stays until the new one is whole.
 func _rewrite():
+	var part = _path + ".part"
 	var file = File.new()
-	if file.open(_path, File.WRITE) != OK:
+	if file.open(part, File.WRITE) != OK:
 		return
+	var size = 0
 	for id in _answers:
-		file.store_string(_line(_answers[id]))
+		var line = _line(_answers[id]).to_utf8()
+		file.store_buffer(line)
+		size += line.size()
 	file.close()
+	if file.open(part, File.READ) != OK:
+		return
+	var written = file.get_len()
+	file.close()
+	if written == size:
+		Directory.new().rename(part, _path)
 
 
 # The dot says that the line is whole; a torn one has none, and is ended by the break before the next.

@@ -68,8 +68,8 @@ struct Picture {
   std::string reason;
 };
 
-// What the scene does when the twin speaks. Each may be empty. `on_command` and `on_camera` are called one at a time
-// on a thread of their own; the others on the reading thread and must return quickly.
+// What the scene does when the twin speaks. Each may be empty. `on_command`, `on_camera` and `on_unrecorded` are
+// called one at a time on a thread of their own; the others on the reading thread and must return quickly.
 struct Handlers {
   // After every connect, resumed or not.
   std::function<void(const bridge::v1::Welcome&, const Inventory&)> on_start;
@@ -80,6 +80,9 @@ struct Handlers {
   // Obeys. Not called for a command that was answered before, is too late or was made for another revision. With
   // `dry_run` set it must only check. An exception answers FAILED with its text.
   std::function<Outcome(const Command&)> on_command;
+  // The answer to a command cannot be recorded; called at each attempt. The command took effect, so nothing final is
+  // said and nothing further obeyed until the disk takes the answer.
+  std::function<void(const std::string& command_id, const std::string& reason)> on_unrecorded;
   std::function<Picture(const bridge::v1::CameraRequest&)> on_camera;
   // Figures of the scene that others provide, after `subscribe`.
   std::function<void(const bridge::v1::Telemetry&)> on_telemetry;
