@@ -28,6 +28,7 @@ from bridge.news import Subscription
 from bridge.offers import Offers
 from bridge.orders import Orders, Present
 from bridge.scene_media import Studio, presence_of, say
+from bridge.told import Told
 from bridge.v1 import session_pb2
 from twin.commands import CommandResult, CommandStage, SetAttribute
 from twin.errors import InvalidInput, SceneUnavailable, TwinError
@@ -48,7 +49,6 @@ if TYPE_CHECKING:
     from twin.media import CameraImage
     from twin.ports import EntityVerdict, OfferedEntity, SceneStart
     from twin.telemetry import PmReport, TelemetryBatch
-    from twin.topology import Topology
 
 _PROVISIONS: dict[str, session_pb2.Provision.ValueType] = {word: number for number, word in mapping.PROVISIONS.items()}
 
@@ -78,7 +78,7 @@ class _Told:
     version: int = 0
 
 
-class SceneClient:
+class SceneClient(Told):
     """A scene's connection to the twin, as an async context manager; entering waits for the first Welcome.
 
     Args:
@@ -178,48 +178,9 @@ class SceneClient:
     # What the twin said.
 
     @property
-    def start(self) -> SceneStart:
-        """What the twin said when it welcomed the scene last, with the present topology.
-
-        Raises:
-            SceneUnavailable: Never connected.
-        """
-        return self._connection.briefing.start()
-
-    @property
-    def topology(self) -> Topology:
-        """The inventory at its present revision."""
-        return self._connection.briefing.topology
-
-    @property
-    def connected(self) -> bool:
-        """Whether the stream is open now."""
-        return self._connection.connected
-
-    @property
-    def connections(self) -> int:
-        """How many times the stream was opened and could be used."""
-        return self._connection.connections
-
-    @property
-    def resumed(self) -> int:
-        """How many of the streams went on with the earlier session."""
-        return self._connection.resumed
-
-    @property
-    def session_id(self) -> str:
-        """Id of the present or last session; "" before the first."""
-        return self._connection.session_id
-
-    @property
     def fencing_number(self) -> int:
         """Number of this holding of the scene; orders sent under a smaller one are rejected. 0 = unknown."""
         return self._connection.fencing_number
-
-    @property
-    def scopes(self) -> frozenset[str]:
-        """What the token allows."""
-        return self._connection.scopes
 
     @property
     def dropped(self) -> int:

@@ -59,8 +59,8 @@ class SessionHost(Protocol):
         """Something happened in the scene."""
         ...
 
-    def alarm_arrived(self, session: Session, alarm: Alarm) -> None:
-        """The scene raised or cleared an alarm."""
+    async def alarm_arrived(self, session: Session, alarm: Alarm) -> None:
+        """The scene raised or cleared an alarm; durable when this returns."""
         ...
 
     def state_arrived(self, session: Session, request: bridge_pb2.ConnectRequest) -> None:
@@ -203,9 +203,11 @@ class Intake:
                 self._host.event_arrived(self._session, event.name, mapping.read_facts(event.facts), at_s)
             case "alarm":
                 self._scenes_only("alarm")
-                alarm = mapping.read_alarm(request.alarm, scene_id=scene_id)
-                self._session.moment(alarm.cleared_at_s or alarm.raised_at_s, "raised_at_sim_s")
-                self._host.alarm_arrived(self._session, alarm)
+                alarm = replace(mapping.read_alarm(request.alarm), scene_id=scene_id)  # nobody speaks for other scenes
+                self._session.moment(alarm.raised_at_s, "raised_at_sim_s")
+                if alarm.cleared_at_s is not None:
+                    self._session.moment(alarm.cleared_at_s, "cleared_at_sim_s")
+                await self._host.alarm_arrived(self._session, alarm)
             case "contribute":
                 self._scenes_only("contribute")
                 self._session.tell(await take_in(self._sink, scene_id, request.contribute))

@@ -15,6 +15,7 @@ import zlib
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from twin.errors import CorruptStore, FolderLocked, StoreUnavailable
+from twin.file_lock import try_lock
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -147,31 +148,9 @@ def locked(path: Path) -> IO[bytes]:
         FolderLocked: Another process has it.
     """
     file = path.open("ab")
-    if not _try_lock(file):
+    if not try_lock(file):
         file.close()
         raise FolderLocked(
             f"another scene has the ledger beside `{path}` open; stop it, or give this one another folder"
         )
     return file
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _try_lock(file: IO[bytes]) -> bool:
-        file.seek(0)
-        try:
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-else:
-    import fcntl
-
-    def _try_lock(file: IO[bytes]) -> bool:
-        try:
-            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        return True

@@ -40,6 +40,7 @@ from bridge.news import (
 from bridge.picture import Assembly, BrokenOrder
 from bridge.scene_media import presence_of, say
 from bridge.shelf import Newest, Queued, Shelf
+from bridge.told import Told
 from bridge.v1 import session_pb2
 from twin.errors import ProtocolError, TooLarge
 
@@ -51,9 +52,7 @@ if TYPE_CHECKING:
     from bridge.v1 import bridge_pb2
     from bridge.wires import ClientTls
     from twin.entities import Position
-    from twin.ports import SceneStart
     from twin.telemetry import TelemetryBatch
-    from twin.topology import Topology
 
 FRESH_S = 0.05
 """Figures that have lain here longer than this are asked for again before they are handed out."""
@@ -72,7 +71,7 @@ _TELEMETRY, _PRESENCE = session_pb2.CHANNEL_TELEMETRY, session_pb2.CHANNEL_PRESE
 _CAMERA, _VOICE = session_pb2.CHANNEL_CAMERA, session_pb2.CHANNEL_VOICE
 
 
-class ObserverClient:
+class ObserverClient(Told):
     """An observer's connection to the twin: an async context manager, and an async iterator over the news.
 
     Args:
@@ -155,48 +154,9 @@ class ObserverClient:
     # What the twin said.
 
     @property
-    def topology(self) -> Topology:
-        """The inventory at its present revision."""
-        return self._connection.briefing.topology
-
-    @property
-    def start(self) -> SceneStart:
-        """What the twin said of the scene when it let us in last.
-
-        Raises:
-            SceneUnavailable: Never connected.
-        """
-        return self._connection.briefing.start()
-
-    @property
     def scene_id(self) -> str:
         """The scene that is watched."""
         return self._connection.briefing.scene_id or self._scene_id
-
-    @property
-    def connected(self) -> bool:
-        """Whether the stream is open now."""
-        return self._connection.connected
-
-    @property
-    def connections(self) -> int:
-        """How many times the stream was opened and could be used."""
-        return self._connection.connections
-
-    @property
-    def resumed(self) -> int:
-        """How many of the streams went on with the earlier session."""
-        return self._connection.resumed
-
-    @property
-    def session_id(self) -> str:
-        """Id of the present or last session; "" before the first."""
-        return self._connection.session_id
-
-    @property
-    def scopes(self) -> frozenset[str]:
-        """What the token allows."""
-        return self._connection.scopes
 
     @property
     def dropped(self) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from bridge import codec
 from bridge.access import OpenDoor
 from bridge.dispatch import Dispatch
 from bridge.errors import write_refusal
+from bridge.exchange import Exchange
 from bridge.fanout import Fanout
 from bridge.greeting import send_delta, send_desired, send_topology, write_welcome
 from bridge.grpc_door import GrpcDoor, check_exposure
@@ -29,7 +29,6 @@ from bridge.session import Session, Stream
 from bridge.starts import Starts
 from bridge.stream import BridgeSettings
 from bridge.v1 import session_pb2
-from twin.commands import CommandStage
 from twin.errors import Overloaded, TwinError, Unavailable
 
 if TYPE_CHECKING:
@@ -38,17 +37,12 @@ if TYPE_CHECKING:
     from bridge.access import Doorkeeper, Guest, TlsFiles
     from bridge.dispatch import SceneState
     from bridge.presence import Person
-    from bridge.v1 import bridge_pb2
     from twin.alarms import Alarm
-    from twin.attributes import AttributeValue
     from twin.commands import CommandResult
     from twin.media import CameraImage
     from twin.ports import SceneInfo, SceneLink, SceneSink, SceneStart
-    from twin.telemetry import PmReport, TelemetryBatch
     from twin.topology import Topology
 
-TOPOLOGY_PAUSE_S = 1.0
-"""Least time between two whole inventories to one client."""
 REFUSAL_TIMEOUT_S = 1.0
 """How long a client may take to read why it is refused."""
 
@@ -98,6 +92,14 @@ class BridgeServer:
         )
         self._dispatch = Dispatch(self._register, self._media.camera)
         self.orders: SceneLink = self._dispatch
+        self._exchange = Exchange(
+            sink=sink,
+            dispatch=self._dispatch,
+            fanout=self._fanout,
+            media=self._media,
+            starts=self._starts,
+            is_recorded=lambda: self.orders is not self._dispatch,
+        )
         self._tally = Tally()
         self._stopping = False
         self._log = structlog.get_logger("bridge")
@@ -177,21 +179,13 @@ class BridgeServer:
         """Tell who subscribed the final answer of a scene, which is on the disk by now; see :attr:`orders`."""
         self._fanout.command(scene_id, result)
 
-    def publish_alarm(self, alarm: Alarm, *, sender: Session | None = None) -> None:
-        """Tell who subscribed that an alarm was raised or cleared, except the session that told it."""
-        self._fanout.alarm(alarm, sender=sender)
+    def publish_alarm(self, alarm: Alarm) -> None:
+        """Tell who subscribed that an alarm was raised or cleared."""
+        self._fanout.alarm(alarm)
 
-    def publish_event(
-        self,
-        scene_id: str,
-        name: str,
-        facts: Mapping[str, object],
-        sim_time_s: float,
-        *,
-        sender: Session | None = None,
-    ) -> None:
-        """Tell who subscribed that something happened, except the session that told it."""
-        self._fanout.event(scene_id, name, facts, sim_time_s, sender=sender)
+    def publish_event(self, scene_id: str, name: str, facts: Mapping[str, object], sim_time_s: float) -> None:
+        """Tell who subscribed that something happened."""
+        self._fanout.event(scene_id, name, facts, sim_time_s)
 
     def people(self, scene_id: str) -> tuple[Person, ...]:
         """Return who showed itself in a scene, in the order in which they came."""
@@ -217,86 +211,10 @@ class BridgeServer:
         """
         return self._starts.find(scene_id)
 
-    # What sessions ask of their host.
-
-    def command_answered(self, session: Session, result: CommandResult) -> None:
-        """Hand an answer to whoever waits for it; observers are told once a record, where there is one, has it."""
-        self._dispatch.answered(session, result)
-        if result.stage is CommandStage.RECEIVED or self.orders is self._dispatch:
-            self._fanout.command(session.info.scene_id, result)
-
-    def telemetry_arrived(self, session: Session, batch: TelemetryBatch) -> bool:
-        """Hand a batch on if its indices fit the present topology."""
-        if not self._starts.fits(batch):
-            self._log.warning(
-                "telemetry_of_other_revision",
-                session=session.info.session_id,
-                seq=batch.seq,
-                revision=batch.revision,
-            )
-            return False
-        self._sink.telemetry(batch)
-        self._fanout.telemetry(batch, sender=session)
-        return True
-
-    def pm_arrived(self, session: Session, report: PmReport) -> None:
-        """Hand a report on to observers."""
-        if session.live:
-            self._fanout.pm(report, sender=session)
-
-    def went_live(self, session: Session, sim_time_s: float) -> None:
-        """Tell the sink and observers."""
-        session.live = True
-        if not session.suspended:  # else it is told when the scene is back
-            self._sink.scene_live(session.info.scene_id, sim_time_s)
-        self._fanout.live(session.info.scene_id, sim_time_s)
-
-    def event_arrived(
-        self, session: Session, name: str, facts: Mapping[str, AttributeValue], sim_time_s: float
-    ) -> None:
-        """Tell the sink, observers, and who else shows the scene."""
-        self._sink.scene_event(session.info.scene_id, name, facts, sim_time_s)
-        self.publish_event(session.info.scene_id, name, facts, sim_time_s, sender=session)
-
-    def alarm_arrived(self, session: Session, alarm: Alarm) -> None:
-        """Tell the sink, observers, and who else shows the scene."""
-        facts: dict[str, AttributeValue] = {
-            "id": alarm.id,
-            "entity": alarm.entity_id,
-            "perceivedSeverity": alarm.perceived_severity.value,
-            "probableCause": alarm.probable_cause,
-            "specificProblem": alarm.specific_problem,
-            "active": float(alarm.active),
-        }
-        self._sink.scene_event(alarm.scene_id, "alarm", facts, alarm.cleared_at_s or alarm.raised_at_s)
-        self.publish_alarm(alarm, sender=session)
-
-    def state_arrived(self, session: Session, request: bridge_pb2.ConnectRequest) -> None:
-        """Add a chunk of state."""
-        self._dispatch.state_chunk(session, request.state_chunk)
-
-    def topology_wanted(self, session: Session) -> None:
-        """Send the inventory again; more often than once a second it would only keep everybody waiting."""
-        now_s = time.monotonic()
-        if now_s < session.next_topology_s:
-            session.notice(session_pb2.NOTICE_CODE_IGNORED, "the inventory was sent less than a second ago")
-            return
-        session.next_topology_s = now_s + TOPOLOGY_PAUSE_S
-        send_topology(session, self._starts[session.info.scene_id].topology)
-
-    def subscribed(self, session: Session, subscribe: session_pb2.Subscribe) -> None:
-        """Answer what was understood."""
-        self._fanout.subscribed(session, subscribe)
-        self._media.subscribed(session)
-
-    def media_arrived(self, session: Session, request: bridge_pb2.ConnectRequest) -> None:
-        """Take a part of a picture, a piece of speech, or where somebody is."""
-        self._media.take(session, request)
+    # Streams.
 
     def _listening(self) -> list[Session]:
         return [session for session in self._register if not session.suspended]
-
-    # Streams.
 
     async def serve_stream(
         self,
@@ -380,9 +298,6 @@ class BridgeServer:
             known = self._starts[info.scene_id]
             if start.topology.revision < known.topology.revision:
                 start = replace(start, topology=known.topology)
-            elif start.topology.revision > known.topology.revision:
-                self.topology_changed(start.topology, scene_id=info.scene_id)
-            self._starts.note(info.scene_id, start)
         else:
             start = self._starts[info.scene_id]
         session.info, session.start = info, start
@@ -391,6 +306,9 @@ class BridgeServer:
         try:
             self._fanout.resumed(session)
             self._say_welcome(session, start, resumed=True)
+            if start.topology.revision > self._starts[info.scene_id].topology.revision:
+                self.topology_changed(start.topology, scene_id=info.scene_id)  # now that its ring takes it for sure
+            self._starts.note(info.scene_id, start)
             if session.is_scene and session.live:
                 self._sink.scene_live(info.scene_id, session.sim_time_s)
         except BaseException:  # nobody serves its stream: it goes on waiting
@@ -428,7 +346,7 @@ class BridgeServer:
             guest=guest,
             start=start,
             sink=self._sink,
-            host=self,
+            host=self._exchange,
             settings=self._settings,
         )
         self._register.add(session)

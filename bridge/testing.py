@@ -12,6 +12,7 @@ from twin.ports import EntityVerdict
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from twin.alarms import Alarm
     from twin.commands import Command, CommandResult, SetAttribute
     from twin.media import Utterance
     from twin.ports import OfferedEntity, SceneInfo, SceneStart
@@ -41,6 +42,7 @@ class MemorySink:
         self.repetitions = 0
         self.configuration: dict[tuple[str, str], SetAttribute] = {}
         self.events: list[tuple[str, str, Mapping[str, Any], float]] = []
+        self.alarms: list[Alarm] = []
         self.utterances: list[Utterance] = []
         self.offered: list[OfferedEntity] = []
         self._held: list[Callable[[], None]] = []
@@ -109,6 +111,12 @@ class MemorySink:
         """Keep an event."""
         self.events.append((scene_id, name, facts, sim_time_s))
         self._changed.set()
+
+    async def scene_alarm(self, alarm: Alarm) -> Alarm | None:
+        """Keep an alarm; observers are told it as it came."""
+        self.alarms.append(alarm)
+        self._changed.set()
+        return alarm
 
     def scene_voice(self, utterance: Utterance) -> None:
         """Keep what was said."""

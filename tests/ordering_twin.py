@@ -14,7 +14,9 @@ from bridge.v1 import bridge_pb2, command_pb2, session_pb2, topology_pb2
 
 RECEIVED, REJECTED = command_pb2.COMMAND_STAGE_RECEIVED, command_pb2.COMMAND_STAGE_REJECTED
 APPLIED = command_pb2.COMMAND_STAGE_APPLIED
-NEVER_RESUMED = "a session of this test"
+FENCING = 7
+"""Of the present holding of the scene."""
+SESSION = "a session of this test"
 
 
 @dataclass
@@ -29,16 +31,20 @@ class OrderingTwin:
     acks: list[command_pb2.CommandAck] = field(default_factory=list)
 
     @classmethod
-    async def meet(cls, listener: Listener, *, fencing_number: int) -> Self:
-        """Wait for the scene and let it in."""
+    async def _greet(cls, listener: Listener, *, resumes: "OrderingTwin | None" = None) -> Self:
         async with asyncio.timeout(30):
             twin = cls(Host(await listener.next()))
-            hello = await twin.host.next(10)
-        assert hello is not None
-        assert hello.HasField("hello")
+            request = await twin.host.next(10)
+        assert request is not None
+        assert request.HasField("hello")
+        if resumes is not None:
+            assert request.hello.resume.session_id == SESSION
+            twin.host.arrived = resumes.host.arrived
+            twin.host.sent = request.hello.resume.last_seq
         await twin.host.say(
             welcome=session_pb2.Welcome(
-                session_id=NEVER_RESUMED,
+                session_id=SESSION,
+                resumed=resumes is not None,
                 protocol_version=1,
                 resume_token="secret",
                 resume_ttl_s=60,
@@ -50,9 +56,15 @@ class OrderingTwin:
                 speed=1.0,
                 has_resume_time=True,
                 resume_at_sim_s=100.0,
-                fencing_number=fencing_number,
+                fencing_number=FENCING,
             )
         )
+        return twin
+
+    @classmethod
+    async def meet(cls, listener: Listener) -> Self:
+        """Wait for the scene and let it in."""
+        twin = await cls._greet(listener)
         snapshot = topology_pb2.TopologySnapshot(revision=5, total=3, last=True)
         snapshot.entities.add(index=0, id="site-1", kind="site", name="Site 1")
         cell = snapshot.entities.add(index=1, id="cell-1-1", kind="cell", name="Cell 1-1", parent_id="site-1")
@@ -63,11 +75,14 @@ class OrderingTwin:
         cell.properties["azimuth_deg"].number = 30.0
         snapshot.entities.add(index=2, id="ue-1", kind="ue", name="ue 1").position.up_m = 1.5
         await twin.host.say_lossless(topology_snapshot=snapshot)
-        await twin.host.say_lossless(
-            desired_configuration=topology_pb2.DesiredConfiguration(revision=5, last=True)
-        )
+        await twin.host.say_lossless(desired_configuration=topology_pb2.DesiredConfiguration(revision=5, last=True))
         await twin.until(lambda: twin.host.acknowledged == twin.host.sent)
         return twin
+
+    async def comes_back(self, listener: Listener) -> Self:
+        """Break the stream, and let the scene resume; the orders that it had not dealt with are to be sent again."""
+        await self.host.wire.cut()
+        return await self._greet(listener, resumes=self)
 
     async def order(self, command: command_pb2.Command) -> int:
         """Send a command and return its number."""
@@ -92,7 +107,7 @@ class OrderingTwin:
         return [(ack.command_id, ack.stage) for ack in self.acks]
 
 
-def tilt(command_id: str, tenths: float, *, fencing_number: int = 7) -> command_pb2.Command:
+def tilt(command_id: str, tenths: float, *, fencing_number: int = FENCING) -> command_pb2.Command:
     order = command_pb2.Command(id=command_id, issued_by="test", fencing_number=fencing_number)
     action = order.set_attributes.actions.add(entity_id="cell-1-1", attribute="digitalTilt")
     action.value.number = tenths
@@ -145,6 +160,32 @@ async def check_orders_on_a_full_disk(
     return [by_id[order.id] for order in orders]
 
 
+async def check_a_break_on_a_full_disk(
+    listener: Listener,
+    twin: OrderingTwin,
+    process_id: int,
+    record: Path,
+    orders: tuple[command_pb2.Command, command_pb2.Command],
+) -> None:
+    """Check that orders that came before a break and could not be recorded are dealt with once after it."""
+    first, second = orders
+    with full_disk(process_id, record, room_bytes=9):
+        number = await twin.order(first)
+        await twin.order(second)
+        await twin.until(lambda: len(twin.acks) == 1)
+        again = await twin.comes_back(listener)
+        assert again.host.sent == number - 1
+        await again.order(first)
+        await again.order(second)
+        await again.listen(1.0)
+    assert [stage for _, stage in twin.told() + again.told()].count(APPLIED) == 0
+    await again.until(lambda: again.host.acknowledged == number + 1 and (second.id, APPLIED) in again.told())
+    finals = [told for told in again.told() if told[1] != RECEIVED]
+    assert again.host.seen["observed_configuration"] == 0, "the scene provides no KPI and told none before"
+    assert finals[0] == (first.id, APPLIED)
+    assert set(finals) == {(first.id, APPLIED), (second.id, APPLIED)}
+
+
 async def check_answers_from_the_record(
     twin: OrderingTwin, orders: tuple[command_pb2.Command, ...], answers: list[command_pb2.CommandAck]
 ) -> None:
@@ -156,11 +197,11 @@ async def check_answers_from_the_record(
 
 
 async def check_fencing(twin: OrderingTwin, order: Callable[[str, int], command_pb2.Command]) -> None:
-    """Check that an order of an older holding is refused and may come again from who holds the scene (7) now."""
-    stale = order("c-1", 6)
-    stale.deadline_unix_ns = 1
+    """Check that an order of an older holding is refused and may come again from who holds the scene now."""
+    stale = order("c-1", FENCING - 1)
+    stale.deadline_unix_ns = 1  # comes second: EXPIRED would be kept
     await twin.order(stale)
     await twin.until(lambda: len(twin.acks) == 2)
-    await twin.order(order("c-1", 7))
+    await twin.order(order("c-1", FENCING))
     await twin.until(lambda: len(twin.acks) == 4)
     assert [stage for _, stage in twin.told()] == [RECEIVED, REJECTED, RECEIVED, APPLIED]

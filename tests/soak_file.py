@@ -32,11 +32,11 @@ def spread(values: Sequence[float]) -> dict[str, float | int]:
 
 
 def versions(packages: Sequence[str]) -> dict[str, str]:
-    """Return the versions of Python, of distributions and of the kernel."""
+    """Return the versions of Python, of distributions, and the kind of machine."""
     return {
         "python": platform.python_version(),
         **{name: version(name) for name in packages},
-        "kernel": platform.release(),
+        "system": platform.system(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
     }
 

@@ -39,6 +39,7 @@ class Alarm:
         specific_problem: What exactly, in plain words.
         raised_at_s: Simulated seconds.
         cleared_at_s: Simulated seconds, None while active.
+        told_as: Id under which a scene told it; "" = the twin found it itself.
     """
 
     id: str
@@ -52,6 +53,7 @@ class Alarm:
     raised_at_s: float
     cleared_at_s: float | None = None
     evidence: tuple[AlarmEvidence, ...] = ()
+    told_as: str = ""
 
     @property
     def active(self) -> bool:

@@ -294,6 +294,17 @@ class SceneSink(Protocol):
         """Anything else the scene reports (an object touched, a fault noticed by the engine)."""
         ...
 
+    async def scene_alarm(self, alarm: Alarm) -> Alarm | None:
+        """Take in an alarm that a scene raised, changed or cleared; durable when this returns.
+
+        Returns:
+            What observers are to be told now; None = who keeps alarms has told them, or nothing changed.
+
+        Raises:
+            InvalidInput: It cannot be meant, such as one about no known entity; the bridge ignores it with a Notice.
+        """
+        ...
+
     def scene_voice(self, utterance: Utterance) -> None:
         """Somebody in the scene said something."""
         ...

@@ -1,7 +1,8 @@
 """Alarms, active and past: journaled before anyone sees them, replayed at start.
 
 Implements :class:`twin.ports.AlarmLog` and the half that writes. One alarm stands for one (entity, probable cause)
-at a time, as in X.733: raising it again while it is active brings the one that stands up to date.
+at a time, as in X.733: raising it again while it is active brings the one that stands up to date. What a scene tells
+stands beside it under the scene's own name.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ class JournaledAlarmLog:
         self._scene_id = scene_id
         self._max_past = max_past
         self._alarms: dict[str, Alarm] = {}
-        self._active: dict[tuple[str, str], str] = {}
+        self._active: dict[tuple[str, str, str], str] = {}
+        self._told: dict[str, str] = {}
         self._number = 0
         self._listeners: list[AlarmListener] = []
         self._writing = asyncio.Lock()
@@ -86,8 +88,13 @@ class JournaledAlarmLog:
             raise NotFound(f"there is no alarm `{alarm_id}`; list them with `twin alarms`") from None
 
     def standing(self, entity_id: str, probable_cause: str) -> Alarm | None:
-        """Return the active alarm of this entity and cause, None when there is none."""
-        alarm_id = self._active.get((entity_id, probable_cause))
+        """Return the active alarm of this entity and cause that the twin raised, None when there is none."""
+        alarm_id = self._active.get((entity_id, probable_cause, ""))
+        return None if alarm_id is None else self._alarms[alarm_id]
+
+    def told_as(self, name: str) -> Alarm | None:
+        """Return the last alarm that a scene told under this name, None when there is none."""
+        alarm_id = self._told.get(name)
         return None if alarm_id is None else self._alarms[alarm_id]
 
     async def raise_alarm(
@@ -101,15 +108,20 @@ class JournaledAlarmLog:
         specific_problem: str,
         at_s: float,
         evidence: Sequence[AlarmEvidence] = (),
+        told_as: str = "",
     ) -> Alarm:
         """Journal an alarm, then show it; one that already stands is brought up to date instead.
+
+        Args:
+            told_as: A scene's name for it; "" = the twin raises it itself.
 
         Raises:
             StoreUnavailable: It could not be journaled, so nobody sees it.
         """
         async with self._writing:
-            standing = self.standing(entity_id, probable_cause)
-            if standing is not None:
+            alarm_id = self._active.get((entity_id, probable_cause, told_as))
+            if alarm_id is not None:
+                standing = self._alarms[alarm_id]
                 alarm = replace(
                     standing, perceived_severity=severity, specific_problem=specific_problem, evidence=tuple(evidence)
                 )
@@ -125,6 +137,7 @@ class JournaledAlarmLog:
                 specific_problem=specific_problem,
                 raised_at_s=at_s,
                 evidence=tuple(evidence),
+                told_as=told_as,
             )
             return await self._store(alarm)
 
@@ -148,14 +161,18 @@ class JournaledAlarmLog:
     def _apply(self, alarm: Alarm) -> None:
         self._number = max(self._number, int(alarm.id.rpartition("-")[2]))
         self._alarms[alarm.id] = alarm
-        key = (alarm.entity_id, alarm.probable_cause)
+        key = (alarm.entity_id, alarm.probable_cause, alarm.told_as)
+        if alarm.told_as:
+            self._told[alarm.told_as] = alarm.id
         if alarm.active:
             self._active[key] = alarm.id
         elif self._active.get(key) == alarm.id:
             del self._active[key]
         if len(self._alarms) > self._max_past + len(self._active):
             oldest = next(i for i, a in self._alarms.items() if not a.active)
-            del self._alarms[oldest]
+            forgotten = self._alarms.pop(oldest)
+            if self._told.get(forgotten.told_as) == oldest:
+                del self._told[forgotten.told_as]
 
 
 def _newest_first(alarm: Alarm) -> tuple[float, int]:

@@ -12,7 +12,6 @@ import contextlib
 import json
 import os
 import shutil
-import sys
 import tempfile
 import time
 from dataclasses import asdict, dataclass
@@ -24,6 +23,7 @@ import platformdirs
 
 from twin.clock import CivilTime
 from twin.errors import CorruptStore, FolderLocked, FolderMismatch, StoreUnavailable
+from twin.file_lock import try_lock
 
 FORMAT = 1
 """Layout of the folder; a newer one is refused."""
@@ -234,7 +234,7 @@ def running(path: Path | None = None) -> RunInfo | None:
     folder = path or default_path()
     try:
         with (folder / "lock").open("r+", encoding="utf-8") as lock_file:
-            if _try_lock(lock_file):
+            if try_lock(lock_file):
                 return None
     except OSError:
         return None
@@ -290,30 +290,7 @@ def _unreadable(path: Path, why: str) -> str:
 def _lock_patiently(file: IO[str]) -> bool:
     """Take the lock; a program that only looks whether a twin runs holds it for a moment."""
     for _ in range(3):
-        if _try_lock(file):
+        if try_lock(file):
             return True
         time.sleep(LOOK_S)
-    return _try_lock(file)
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _try_lock(file: IO[str]) -> bool:
-        # Windows locks are mandatory: lock a byte far behind the text, so that the pid stays readable.
-        file.seek(1 << 20)
-        try:
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-else:
-    import fcntl
-
-    def _try_lock(file: IO[str]) -> bool:
-        try:
-            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        return True
+    return try_lock(file)

@@ -148,6 +148,6 @@ class DriftWatch:
 
     async def _clear(self, sim_time_s: float) -> None:
         for alarm in self._alarms.active():
-            if alarm.probable_cause == DRIFT:
+            if alarm.probable_cause == DRIFT and not alarm.told_as:
                 at_s = max(sim_time_s, self._inventory.now_s)
                 await until_stored(lambda a=alarm, at_s=at_s: self._alarms.clear(a.id, at_s=at_s), what="drift alarm")

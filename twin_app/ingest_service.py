@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from twin.alarms import Alarm
     from twin.analytics.detector import DetectorEvent
     from twin.ports import Inventory
     from twin.telemetry import PmReport, TelemetryBatch
@@ -95,8 +96,7 @@ class IngestService:
         self._thread.start()
         if not await self._thread.run(lambda: self._restore(detector)):
             await self._learn_from_archive(self._watcher)
-        standing = [alarm.entity_id for alarm in self._alarms.active() if alarm.probable_cause in DETECTOR_CAUSES]
-        detector.resume(standing)
+        detector.resume([alarm.entity_id for alarm in self._alarms.active() if _found_here(alarm)])
         loop = asyncio.get_running_loop()
         self._tasks = [
             loop.create_task(self._write(), name="ingest-writer"),
@@ -238,7 +238,7 @@ class IngestService:
         entity = self._inventory.topology.get(event.entity_id)
         if event.state == "cleared":
             for alarm in self._alarms.active():
-                if alarm.entity_id == entity.id and alarm.probable_cause in DETECTOR_CAUSES:
+                if alarm.entity_id == entity.id and _found_here(alarm):
                     await self._alarms.clear(alarm.id, at_s=event.time_s)
             return
         words = words_of(event, name=entity.name)
@@ -319,3 +319,8 @@ class IngestService:
             found.update(dict.fromkeys(other.id for other in cells if other.parent_id == cell.parent_id))
             found.update(dict.fromkeys(other.id for other in others[:NEAREST]))
         return list(found)
+
+
+def _found_here(alarm: Alarm) -> bool:
+    """Return whether the detector raised it: a scene may tell the same cause, which is not ours to clear."""
+    return alarm.probable_cause in DETECTOR_CAUSES and not alarm.told_as

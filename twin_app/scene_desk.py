@@ -1,7 +1,7 @@
 """What the bridge hands over about one scene, and what the twin does with it.
 
 Implements `twin.ports.SceneSink`: figures go on to ingest; coming, going, the progress of the past and contributed
-entities are handled here, drift of the configuration in :mod:`twin_app.drift`.
+entities are handled here, drift of the configuration in :mod:`twin_app.drift`, alarms in :mod:`twin_app.scene_alarms`.
 
 A scene may be shown by two programs: an engine that provides MOTION and a follower that computes the network (KPI and
 STATE). The figures decide whether the scene is live; the engine's coming and going is news, and it decides whether a
@@ -23,10 +23,12 @@ from twin.ports import EntityVerdict, SceneStart
 from twin_app.contributions import taken_in
 from twin_app.drift import DriftWatch
 from twin_app.patience import until_stored
+from twin_app.scene_alarms import SceneAlarms
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 
+    from twin.alarms import Alarm
     from twin.commands import SetAttribute
     from twin.media import Utterance
     from twin.ports import Journal, OfferedEntity, SceneInfo, SceneLink
@@ -113,6 +115,7 @@ class SceneDesk:
         self._follower = follower
         self._follower_stays_s = follower_stays_s
         self._drift = DriftWatch(inventory=inventory, alarms=alarms, link=lambda: self.link)
+        self._scene_alarms = SceneAlarms(alarms=alarms, inventory=inventory)
         self._contributing = asyncio.Lock()
         self._past_told = False
         self._has_history = False
@@ -265,6 +268,14 @@ class SceneDesk:
         """Pass other news on; a fact that goes by one of our own words is told under another."""
         told = {f"told_{word}" if word in _OWN_WORDS else word: fact for word, fact in facts.items()}
         self._say(name, scene_id, sim_time_s=sim_time_s, **told)
+
+    async def scene_alarm(self, alarm: Alarm) -> None:
+        """Take an alarm into the twin's own list, which tells everybody once it is journaled.
+
+        Raises:
+            InvalidInput: It cannot be meant.
+        """
+        await self._scene_alarms.take(alarm)
 
     def scene_voice(self, utterance: Utterance) -> None:
         """Tell people that somebody spoke; what was said is nobody's business but the listener's."""

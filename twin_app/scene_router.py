@@ -12,6 +12,7 @@ from twin.errors import NotFound
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from twin.alarms import Alarm
     from twin.commands import SetAttribute
     from twin.media import Utterance
     from twin.ports import EntityVerdict, OfferedEntity, SceneInfo, SceneSink, SceneStart
@@ -65,6 +66,10 @@ class SceneRouter:
     def scene_event(self, scene_id: str, name: str, facts: Mapping[str, Any], sim_time_s: float) -> None:
         """Pass other news on."""
         self._desk(scene_id).scene_event(scene_id, name, facts, sim_time_s)
+
+    async def scene_alarm(self, alarm: Alarm) -> Alarm | None:
+        """Pass an alarm on."""
+        return await self._desk(alarm.scene_id).scene_alarm(alarm)
 
     def scene_voice(self, utterance: Utterance) -> None:
         """Pass speech on."""

@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from _figures import bytes_of, figures_for, numbered, topology_for
 
 from bridge import codec, mapping
 from bridge.client import SceneClient
+from bridge.ledger import FileLedger
 from bridge.stream import CHANNEL_OPTIONS, CONNECT_METHOD
 from bridge.v1 import figures_pb2, session_pb2
 from twin.commands import Command, CommandResult, CommandStage, SetAttributes
@@ -111,8 +113,12 @@ async def send_to_echo(
         return {"sent": sent, "back": back, "cpu_s": time.process_time() - cpu_s}
 
 
-async def obey(url: str, *, lasts_s: float) -> dict[str, Any]:
-    """Be a scene that applies every command, and serve a bare unary echo beside it, for a while."""
+async def obey(url: str, *, lasts_s: float, until: str, ledger: str = "") -> dict[str, Any]:
+    """Be a scene that applies every command, and serve a bare unary echo beside it, until a file appears.
+
+    Args:
+        ledger: File in which the scene records every order before it is answered; "" = it does not.
+    """
 
     def apply(command: Command) -> CommandResult:
         assert isinstance(command.body, SetAttributes)
@@ -126,14 +132,18 @@ async def obey(url: str, *, lasts_s: float) -> dict[str, Any]:
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("bench.Raw", {"Unary": handler}),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
+    end_s = time.monotonic() + lasts_s
+    recording = FileLedger(Path(ledger)) if ledger else None
     try:
-        async with SceneClient(
-            url, "bench", provides=("MOTION", "KPI"), on_command=apply, connect_timeout_s=10
-        ) as client:
-            await client.send_live(0.0)
-            await client.stored()
-            print(json.dumps({"port": port}), flush=True)
-            await asyncio.sleep(lasts_s)
+        with recording or nullcontext():
+            async with SceneClient(
+                url, "bench", provides=("MOTION", "KPI"), on_command=apply, ledger=recording, connect_timeout_s=10
+            ) as client:
+                await client.send_live(0.0)
+                await client.stored()
+                print(json.dumps({"port": port}), flush=True)
+                while time.monotonic() < end_s and not Path(until).exists():
+                    await asyncio.sleep(0.1)
     finally:
         await server.stop(None)
     return {}

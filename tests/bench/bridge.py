@@ -10,6 +10,8 @@ moves the very same bytes and takes turns with the bridge, so that both see the 
 - ``live_*``: the delay of one message at the live rate. Baseline: half of the echo's round trip.
 - ``fanout_*``: one scene at 10 Hz and many observers. Baseline: a bare relay that hands the same bytes to as many.
 - ``command_*``: a command until its final answer. Baseline: a bare unary echo of the same bytes, other way round.
+  ``command_recorded_*``: the same with the twin's journal and the scene's ledger, all on the disk of ``TMPDIR``; the
+  baseline is the command without them.
 """
 
 from __future__ import annotations
@@ -50,11 +52,13 @@ from twin.commands import Command, SetAttribute, SetAttributes
 from twin.entities import Kind
 from twin.ids import uuid7
 from twin.ports import SceneStart
+from twin_app.command_record import CommandRecord, RecordedLink
+from twin_app.journal import SqliteJournal
 from twin_app.store.embedded import RING_S, UE_RING_S, EmbeddedTelemetryStore
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from twin.telemetry import PmReport, TelemetryBatch
 
@@ -491,16 +495,30 @@ async def never_read(rows: Rows, folder: Path, scene: Peer, crowd: Peer, *, last
 # --- commands ------------------------------------------------------------------------------------------------------
 
 
-async def commands(rows: Rows, folder: Path, scene: Peer, *, count: int) -> None:
-    """A change of one tilt until the scene has applied it, one after the other; baseline: a unary echo."""
+async def commands(rows: Rows, folder: Path, scene: Peer, recorder: Peer, *, count: int) -> None:
+    """A change of one tilt until the scene has applied it, one after the other; baseline: a unary echo.
+
+    The `recorded` rows are the order as the product sends it: in the journal before it leaves and before its answer
+    is told, in the scene's ledger before it answers. Their baseline is the order without these. All three take turns.
+    """
     order = SetAttributes(actions=(SetAttribute(entity_id="cell-0-1", attribute="digitalTilt", value=70.0),))
-    ours: list[float] = []
     plain: list[float] = []
-    async with serving(folder, 100) as bridge:
-        server, sink = bridge.server, bridge.sink
-        scene.order("obey", url=bridge.url, lasts_s=count / 200 + 1)
+    ours: list[float] = []
+    recorded: list[float] = []
+    enough = folder / "enough"
+    enough.unlink(missing_ok=True)
+    obeying: dict[str, Any] = {"lasts_s": 300.0, "until": str(enough)}
+    journal = SqliteJournal(folder / "journal.sqlite")
+    await journal.open()
+    record = CommandRecord(journal, scene_id="bench")
+    async with serving(folder, 100) as bridge, serving(folder, 100) as recording:
+        scene.order("obey", url=bridge.url, **obeying)
         port = (await scene.answer())["port"]
-        await sink.until(lambda: "bench" in sink.live_at_s)
+        recorder.order("obey", url=recording.url, ledger=str(folder / "ledger"), **obeying)
+        await recorder.answer()
+        for one in (bridge, recording):
+            await one.sink.until(lambda sink=one.sink: "bench" in sink.live_at_s)
+        link = RecordedLink(lambda: recording.server.link, {"bench": record})
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=CHANNEL_OPTIONS) as channel:
             echo = channel.unary_unary("/bench.Raw/Unary")
             request = codec.ConnectResponse()
@@ -508,18 +526,26 @@ async def commands(rows: Rows, folder: Path, scene: Peer, *, count: int) -> None
                 command = Command(id=uuid7(), body=order, issued_by="bench")
                 mapping.write_command(request.command, command)
                 raw = request.SerializeToString()
-                begin = time.perf_counter()
-                await echo(raw)
-                plain.append(1000 * (time.perf_counter() - begin))
-                begin = time.perf_counter()
-                await server.link.send(command, timeout_s=10.0, scene_id="bench")
-                ours.append(1000 * (time.perf_counter() - begin))
                 request.Clear()
+                plain.append(await milliseconds(echo(raw)))
+                ours.append(await milliseconds(bridge.server.link.send(command, timeout_s=10.0, scene_id="bench")))
+                recorded.append(await milliseconds(link.send(command, timeout_s=10.0, scene_id="bench")))
+        enough.touch()
         await scene.answer()
-    rows.add("command_p50", ours, "ms", baseline=plain)
-    for share, name in ((0.95, "command_p95"), (0.99, "command_p99")):
-        value, other = percentile(ours, share), percentile(plain, share)
-        rows.put(name, value, "ms", baseline=other, ratio=other / value, spread=max(ours) - value, n=count)
+        await recorder.answer()
+    await journal.close()
+    for name, values, baseline in (("command", ours, plain), ("command_recorded", recorded, ours)):
+        rows.add(f"{name}_p50", values, "ms", baseline=baseline)
+        for percent in (95, 99):
+            value, other = percentile(values, percent / 100), percentile(baseline, percent / 100)
+            spread = max(values) - value
+            rows.put(f"{name}_p{percent}", value, "ms", baseline=other, ratio=other / value, spread=spread, n=count)
+
+
+async def milliseconds(work: Awaitable[object]) -> float:
+    begin = time.perf_counter()
+    await work
+    return 1000 * (time.perf_counter() - begin)
 
 
 async def measure(options: argparse.Namespace) -> None:
@@ -547,7 +573,7 @@ async def measure(options: argparse.Namespace) -> None:
             await fanout(rows, folder, scene, crowd, lasts_s=watch_s, encodings=encodings)
             await slow_observer(rows, folder, scene, crowd, lasts_s=2 * watch_s)
             await never_read(rows, folder, scene, crowd, lasts_s=2 * watch_s)
-            await commands(rows, folder, scene, count=100 if quick else 2_000)
+            await commands(rows, folder, scene, crowd, count=100 if quick else 2_000)
     rows.write(options.json)
 
 

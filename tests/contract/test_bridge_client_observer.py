@@ -15,6 +15,7 @@ from bridge.client import SceneClient
 from bridge.news import Event, Figures, News, People, Speech, TopologyNews, WentLive
 from bridge.observer import ObserverClient
 from tests.bridge_peer import Bench, bench, start
+from tests.lag import lag
 from tests.tcp_relay import Relay, relay
 from twin.alarms import Alarm, Severity
 from twin.commands import Command, CommandResult, CommandStage, SetAttribute, SetAttributes
@@ -99,29 +100,6 @@ async def first(observer: ObserverClient, kind: type | tuple[type, ...], *, time
             news = await anext(observer)
             if isinstance(news, kind):
                 return news
-
-
-class Lag:
-    """How late this loop runs because the machine is busy: no fault of the stream."""
-
-    worst_s = 0.0
-
-    async def measure(self) -> None:
-        while True:
-            begun_s = time.monotonic()
-            await asyncio.sleep(0.01)
-            self.worst_s = max(self.worst_s, time.monotonic() - begun_s - 0.01)
-
-
-@asynccontextmanager
-async def lag() -> AsyncIterator[Lag]:
-    measured = Lag()
-    task = asyncio.create_task(measured.measure())
-    try:
-        yield measured
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 def measured_age_s(news: Figures) -> float:
@@ -445,7 +423,7 @@ async def test_the_example_prints_what_it_sees(capsys: pytest.CaptureFixture[str
 
 async def test_nobody_to_watch_is_told_at_once_when_entering() -> None:
     async with bench(**QUICK) as served:
-        with pytest.raises(SceneUnavailable, match="no scene"):
+        with pytest.raises(SceneUnavailable, match="connected yet"):
             async with ObserverClient(served.grpc, "main", connect_timeout_s=0.5):
                 pass
 

@@ -332,7 +332,7 @@ async def test_what_a_scene_tells_reaches_who_subscribed_and_not_itself() -> Non
             assert (raised.entity_id, raised.scene_id) == ("cell-1-1", "main")
             assert list((await peer.hear("telemetry")).telemetry.entity_index) == [1]
         await eyes.acknowledged(2)
-        assert here.sink.events[1][2]["perceivedSeverity"] == Severity.MAJOR.value
+        assert here.sink.alarms[0].perceived_severity is Severity.MAJOR
         await eyes.say(heartbeat=session_pb2.Heartbeat(number=1))
         await eyes.hear("heartbeat_reply")
         kinds = {message.WhichOneof("body") for message in eyes.heard}

@@ -163,6 +163,24 @@ async def test_new_revisions_beyond_a_full_queue_are_told_after_the_resume() -> 
     assert revisions == list(range(6, 6 + LIMIT + 2))
 
 
+async def test_a_revision_of_which_the_bridge_learns_at_the_resume_is_told_although_the_ring_is_full() -> None:
+    """The ring is full when the scene comes back, and only then the twin tells a newer inventory."""
+    async with bench(resume_ring_bytes=1000) as here:
+        async with here.connect("grpc") as scene:
+            welcome = await scene.hello()
+            last = await scene.greeted()
+            await scene.say(ack=last)
+        await here.sink.until(lambda: bool(here.sink.gone))
+        here.server.topology_changed(start(100, revision=6).topology)  # one message of more than the ring has room for
+        here.sink.start = start(100, revision=7)
+        async with here.connect("grpc") as scene:
+            assert (await scene.hello(resume=resume_point(welcome, last))).resumed
+            revisions = list[int]()
+            while revisions[-1:] != [7]:
+                revisions.append((await scene.hear("topology_delta")).topology_delta.revision)
+    assert revisions == [6, 7]
+
+
 async def test_an_inventory_of_more_chunks_than_the_queue_arrives_whole_or_anew() -> None:
     """The greeting itself fills the queue; the client that resumes until it has everything does get everything."""
     entities = [

@@ -30,6 +30,7 @@ from bridge.stream import BridgeSettings
 from bridge.testing import MemorySink
 from tests.ordering_twin import (
     OrderingTwin,
+    check_a_break_on_a_full_disk,
     check_answers_from_the_record,
     check_fencing,
     check_orders_on_a_full_disk,
@@ -294,31 +295,39 @@ async def test_a_killed_scene_knows_its_answers_when_it_comes_back(program: Path
 
 
 @asynccontextmanager
-async def ordered(program: Path, *options: str) -> AsyncIterator[tuple[Scene, OrderingTwin]]:
+async def ordered(program: Path, *options: str) -> AsyncIterator[tuple[Scene, OrderingTwin, Listener]]:
     async with (
         Listener("grpc://127.0.0.1:0") as listener,
         scene(program, int(listener.url.rpartition(":")[2]), *options) as running,
     ):
-        yield running, await OrderingTwin.meet(listener, fencing_number=7)
+        yield running, await OrderingTwin.meet(listener), listener
 
 
 async def test_nothing_is_called_applied_before_its_record_is_on_the_disk(program: Path, tmp_path: Path) -> None:
     record = tmp_path / "commands"
     orders = (tilt("c-1", 61.0), tilt("c-2", 62.0), tilt("c-3", 63.0))
-    async with ordered(program, "--record", str(record)) as (running, twin):
+    async with ordered(program, "--record", str(record)) as (running, twin, _):
         answers = await check_orders_on_a_full_disk(twin, running.process.pid, record, orders)
         assert [line["id"] for line in running.of("command")] == ["c-1", "c-2", "c-3"]
         assert "File too large" in running.of("unrecorded")[0]["reason"]
         assert len(running.of("unrecorded")) > 2
         running.process.kill()
-    async with ordered(program, "--record", str(record)) as (running, twin):
+    async with ordered(program, "--record", str(record)) as (running, twin, _):
         await check_answers_from_the_record(twin, orders, answers)
         assert running.of("command") == []
 
 
+async def test_a_break_while_nothing_can_be_recorded_loses_and_repeats_nothing(program: Path, tmp_path: Path) -> None:
+    record = tmp_path / "commands"
+    orders = (tilt("c-1", 61.0), tilt("c-2", 62.0))
+    async with ordered(program, "--record", str(record)) as (running, twin, listener):
+        await check_a_break_on_a_full_disk(listener, twin, running.process.pid, record, orders)
+        assert [line["id"] for line in running.of("command")] == ["c-1", "c-2"]
+
+
 async def test_a_scene_that_cannot_record_can_still_be_ended(program: Path, tmp_path: Path) -> None:
     record = tmp_path / "commands"
-    async with ordered(program, "--record", str(record)) as (running, twin):
+    async with ordered(program, "--record", str(record)) as (running, twin, _):
         with full_disk(running.process.pid, record, room_bytes=0):
             await twin.order(tilt("c-1", 61.0))
             await twin.order(tilt("c-2", 62.0))
@@ -333,7 +342,7 @@ async def test_a_scene_that_cannot_record_can_still_be_ended(program: Path, tmp_
 
 
 async def test_an_order_of_an_older_holding_may_come_again_from_who_holds_the_scene(program: Path) -> None:
-    async with ordered(program) as (running, twin):
+    async with ordered(program) as (running, twin, _):
         await check_fencing(twin, lambda name, number: tilt(name, 61.0, fencing_number=number))
         assert [line["id"] for line in running.of("command")] == ["c-1"]
 

@@ -30,7 +30,10 @@ from bridge.stream import BridgeSettings
 from bridge.testing import MemorySink
 from bridge.v1 import command_pb2
 from tests.ordering_twin import (
+    APPLIED,
+    FENCING,
     OrderingTwin,
+    check_a_break_on_a_full_disk,
     check_answers_from_the_record,
     check_fencing,
     check_orders_on_a_full_disk,
@@ -268,16 +271,16 @@ async def test_orders_turn_sectors_and_are_answered_with_what_the_nodes_hold(
 
 
 @asynccontextmanager
-async def ordered(folder: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, OrderingTwin]]:
+async def ordered(folder: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, OrderingTwin, Listener]]:
     async with Listener("ws://127.0.0.1:0/bridge") as listener:
         world = Twin(MemorySink(start_of(Topology([], revision=1))), port=urlsplit(listener.url).port or 0)
         async with godot(world, folder) as process:
-            yield process, await OrderingTwin.meet(listener, fencing_number=7)
+            yield process, await OrderingTwin.meet(listener), listener
 
 
 def kiosk(command_id: str) -> command_pb2.Command:
     """What is REJECTED when it is obeyed twice."""
-    order = command_pb2.Command(id=command_id, issued_by="test", fencing_number=7)
+    order = command_pb2.Command(id=command_id, issued_by="test", fencing_number=FENCING)
     order.spawn.entity_id, order.spawn.archetype = command_id, "kiosk"
     return order
 
@@ -285,16 +288,36 @@ def kiosk(command_id: str) -> command_pb2.Command:
 async def test_nothing_is_called_applied_before_its_record_is_written(tmp_path: Path) -> None:
     record = tmp_path / "commands"
     orders = (tilt("c-1", 61.0), kiosk("c-2"), tilt("c-3", 63.0))
-    async with ordered(tmp_path) as (process, twin):
+    async with ordered(tmp_path) as (process, twin, _):
         answers = await check_orders_on_a_full_disk(twin, process.pid, record, orders)
         process.kill()
         await process.wait()
-    async with ordered(tmp_path) as (_, twin):
+    async with ordered(tmp_path) as (_, twin, _):
         await check_answers_from_the_record(twin, orders, answers)
 
 
+async def test_a_break_while_nothing_can_be_recorded_loses_and_repeats_nothing(tmp_path: Path) -> None:
+    record = tmp_path / "commands"
+    async with ordered(tmp_path) as (process, twin, listener):
+        await twin.order(tilt("c-0", 61.0))  # makes the file
+        await twin.until(lambda: len(twin.acks) == 2)
+        twin.acks.clear()
+        await check_a_break_on_a_full_disk(listener, twin, process.pid, record, (kiosk("c-1"), kiosk("c-2")))
+
+
+async def test_a_long_record_is_shortened_and_still_known(tmp_path: Path) -> None:
+    record = tmp_path / "commands"
+    answers = [command_pb2.CommandAck(command_id=f"c-{n}", stage=APPLIED, sim_time_s=n) for n in range(8300)]
+    record.write_text("".join(f"\n{answer.SerializeToString().hex()} ." for answer in answers) + "\n0a0363")
+    async with ordered(tmp_path) as (_, twin, _):
+        assert len(record.read_text().split()) == 2 * 4096
+        await check_answers_from_the_record(
+            twin, (tilt("c-8299", 61.0), tilt("c-4300", 61.0)), [answers[-1], answers[4300]]
+        )
+
+
 async def test_an_order_of_an_older_holding_may_come_again_from_who_holds_the_scene(tmp_path: Path) -> None:
-    async with ordered(tmp_path) as (_, twin):
+    async with ordered(tmp_path) as (_, twin, _):
         await check_fencing(twin, lambda name, number: tilt(name, 61.0, fencing_number=number))
 
 

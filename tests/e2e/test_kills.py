@@ -28,6 +28,7 @@ from twin_app.journal import SqliteJournal
 
 PROGRAMS = Path(__file__).parents[1] / "faults"
 LIVE_AGAIN_S = 3.0
+ENDED = "ended"
 FIRST_WORD = {"server": "ready", "scene": "begins"}
 
 
@@ -52,11 +53,12 @@ class Program:
         assert process.stdout is not None
         async for line in process.stdout:
             await self.heard.put(json.loads(line))
+        await self.heard.put({"event": ENDED})
 
     async def hears(self, event: str, *, limit_s: float = 30.0) -> dict[str, Any]:
         async with asyncio.timeout(limit_s):
             while (fact := await self.heard.get())["event"] != event:
-                pass
+                assert fact["event"] != ENDED, f"the program ended: {self._log.read_text(encoding='utf-8')[-2000:]}"
         return fact
 
     async def asks(self, question: str) -> dict[str, Any]:

@@ -226,6 +226,29 @@ async def test_away_the_ring_is_the_limit() -> None:
     box.send(event("z"))
 
 
+async def test_away_bytes_count_and_back_again_what_waited_does_not_count_against_the_limit() -> None:
+    box = outbox(limit=2)
+    for number in range(2):
+        box.send(event(f"e{number}"))
+    assert not box.has_room
+    assert box.suspend(limit_bytes=10_000)
+    for number in range(2, 5):
+        box.send(event(f"e{number}"))
+    box.resume(0)
+    assert box.has_room
+    box.send(event("e5"))
+    box.send(event("e6"))
+    assert not box.has_room
+    assert [name for _, name in await names(box, 2)] == ["e0", "e1"]  # the window is as before
+    box.acknowledged(2)
+    assert not box.has_room  # five wait: three of the backlog and two more
+    assert [name for _, name in await names(box, 2)] == ["e2", "e3"]
+    box.acknowledged(4)
+    assert [name for _, name in await names(box, 2)] == ["e4", "e5"]
+    box.acknowledged(6)
+    assert box.has_room
+
+
 async def test_an_acknowledgement_that_was_under_way_counts_after_the_break() -> None:
     box = outbox()
     for name in ("a", "b", "c"):

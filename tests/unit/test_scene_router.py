@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from twin.alarms import Alarm, Severity
 from twin.clock import CivilTime
 from twin.commands import SetAttribute
 from twin.errors import NotFound
@@ -56,6 +57,9 @@ class Desk:
 
     def scene_event(self, scene_id: str, name: str, facts: Mapping[str, Any], sim_time_s: float) -> None:
         self.heard.append(("event", scene_id, name, dict(facts), sim_time_s))
+
+    async def scene_alarm(self, alarm: Alarm) -> None:
+        self.heard.append(("alarm", alarm.scene_id, alarm.id))
 
     def scene_voice(self, utterance: Utterance) -> None:
         self.heard.append(("voice", utterance.scene_id))
@@ -114,6 +118,19 @@ async def test_each_desk_hears_its_own_scene() -> None:
     await router.pm(report("harbour"), lambda: stored.append(True))
     router.observed("harbour", (), 2.0)
     router.scene_event("harbour", "touched", {"by": "kim"}, 3.0)
+    await router.scene_alarm(
+        Alarm(
+            id="a1",
+            scene_id="harbour",
+            entity_id="cell-1-1",
+            dn="",
+            probable_cause="powerProblem",
+            perceived_severity=Severity.MAJOR,
+            event_type="equipmentAlarm",
+            specific_problem="",
+            raised_at_s=3.0,
+        )
+    )
     router.scene_voice(speech)
     verdicts = await router.contributed("harbour", [kiosk])
     router.scene_disconnected(info("harbour"), "bye")
@@ -127,6 +144,7 @@ async def test_each_desk_hears_its_own_scene() -> None:
         ("pm", "harbour"),
         ("observed", "harbour", 0, 2.0),
         ("event", "harbour", "touched", {"by": "kim"}, 3.0),
+        ("alarm", "harbour", "a1"),
         ("voice", "harbour"),
         ("contributed", "harbour"),
         ("disconnected", "harbour", "bye"),

@@ -5,7 +5,6 @@
 #include <cmath>
 #include <condition_variable>
 #include <fstream>
-#include <map>
 #include <mutex>
 #include <random>
 #include <sstream>
@@ -17,6 +16,7 @@
 #include "obeyer.hpp"
 #include "outbox.hpp"
 #include "receipts.hpp"
+#include "standing.hpp"
 #include "wall_clock.hpp"
 
 namespace twin6g {
@@ -29,8 +29,6 @@ constexpr std::uint32_t kProtocolVersion = 1;
 constexpr double kFirstPauseS = 0.25;
 constexpr double kLongestPauseLoopbackS = 2.0;
 constexpr double kLongestPauseS = 30.0;
-// Credit for what was subscribed: given at once, and back in lots of half.
-constexpr std::uint32_t kCredit = 16;
 
 std::string read_file(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
@@ -58,8 +56,9 @@ class SceneClient::Life : public ConnectionHost {
                          ? grpc::InsecureChannelCredentials()
                          : grpc::SslCredentials({read_file(settings_.ca_file), "", ""})),
         outbox_(settings_.most_messages, settings_.most_bytes),
+        standing_(outbox_),
         obeyer_(handlers_, settings_.record_file, outbox_, receipts_, [this] { return situation(); },
-                [this](const std::vector<EntityAttribute>& observed) { applied(observed); }) {
+                [this](const std::vector<EntityAttribute>& observed) { standing_.note(observed); }) {
     for (const auto provision : settings_.provides) {
       if (provision != bridge::v1::PROVISION_MOTION && provision != bridge::v1::PROVISION_KPI) {
         throw std::invalid_argument("this client provides MOTION and KPI only");
@@ -137,35 +136,10 @@ class SceneClient::Life : public ConnectionHost {
     return outbox_.lossless(std::move(request), Steady::now() + timeout);
   }
 
-  void send_observed(const std::vector<EntityAttribute>& attributes) {
-    const std::lock_guard lock(mutex_);
-    for (const EntityAttribute& attribute : attributes) note_observed(attribute);
-    tell_observed();
-  }
-
-  void send_live(double sim_time_s) {
-    const std::lock_guard lock(mutex_);
-    outbox_.set_sim_time_s(sim_time_s);
-    live_ = true;
-    tell_live();
-  }
+  Standing& standing() { return standing_; }
 
   bool send_lossless(bridge::v1::ConnectRequest request, std::chrono::milliseconds timeout) {
     return outbox_.lossless(std::move(request), Steady::now() + timeout);
-  }
-
-  void send_presence(bridge::v1::Presence presence) {
-    const std::lock_guard lock(mutex_);
-    presence_ = std::move(presence);
-    if (ready_) tell_presence();
-  }
-
-  void subscribe(bridge::v1::Subscribe wanted) {
-    const std::lock_guard lock(mutex_);
-    subscribe_ = std::move(wanted);
-    if (!ready_) return;
-    tell_subscribe();
-    grant_credit();
   }
 
   bool drained(std::chrono::milliseconds timeout) { return outbox_.drained(Steady::now() + timeout); }
@@ -188,6 +162,7 @@ class SceneClient::Life : public ConnectionHost {
       std::unique_lock lock(mutex_);
       connection_ = nullptr;
       ready_ = false;
+      standing_.stream_ended();
       failure_ = ending.failure;
       changed_.notify_all();
       if (closing_) break;
@@ -247,18 +222,15 @@ class SceneClient::Life : public ConnectionHost {
     }
     outbox_.grant(bridge::v1::CHANNEL_TELEMETRY, welcome.telemetry_credits());
     welcome_ = welcome;
-    if (!welcome.resumed() && subscribe_) tell_subscribe();
-    if (!welcome.resumed() && presence_) tell_presence();
-    grant_credit();
+    standing_.stream_began();
     lock.unlock();
     if (welcome.resumed()) started();
   }
 
   // The inventory and the configuration are here, or the session went on.
   void started() {
+    standing_.scene_started();
     std::unique_lock lock(mutex_);
-    if (!observed_.empty()) tell_observed();
-    if (live_) tell_live();
     ready_ = true;
     const auto welcome = welcome_;
     const auto inventory = inventory_;
@@ -321,7 +293,7 @@ class SceneClient::Life : public ConnectionHost {
         return true;
       case ConnectResponse::kTelemetry:
         if (handlers_.on_telemetry) handlers_.on_telemetry(response.telemetry());
-        give_back(bridge::v1::CHANNEL_TELEMETRY);
+        standing_.taken(bridge::v1::CHANNEL_TELEMETRY);
         return true;
       case ConnectResponse::BODY_NOT_SET:
         if (!response.GetReflection()->GetUnknownFields(response).empty()) {
@@ -331,9 +303,9 @@ class SceneClient::Life : public ConnectionHost {
         return true;
       default:
         if (handlers_.on_news) handlers_.on_news(response);
-        if (response.has_presence_list()) give_back(bridge::v1::CHANNEL_PRESENCE);
-        if (response.has_camera_frame() && response.camera_frame().last()) give_back(bridge::v1::CHANNEL_CAMERA);
-        if (response.has_voice_chunk()) give_back(bridge::v1::CHANNEL_VOICE);
+        if (response.has_presence_list()) standing_.taken(bridge::v1::CHANNEL_PRESENCE);
+        if (response.has_camera_frame() && response.camera_frame().last()) standing_.taken(bridge::v1::CHANNEL_CAMERA);
+        if (response.has_voice_chunk()) standing_.taken(bridge::v1::CHANNEL_VOICE);
         return true;
     }
   }
@@ -365,71 +337,15 @@ class SceneClient::Life : public ConnectionHost {
     const std::lock_guard lock(mutex_);
     return {inventory_->revision(), welcome_.fencing_number()};
   }
-  void applied(const std::vector<EntityAttribute>& observed) {
-    const std::lock_guard lock(mutex_);
-    for (const auto& attribute : observed) note_observed(attribute);
-  }
   void take_order(Obeyer::Order order) {
     if (!obeyer_.take(std::move(order))) throw RuleBroken("the scene obeys too slowly: too many orders wait");
-  }
-
-  // Repeated after a start. The caller holds the mutex.
-
-  void note_observed(const EntityAttribute& attribute) {
-    observed_[{attribute.entity_id(), attribute.attribute()}] = attribute;
-  }
-  void tell_observed() {
-    bridge::v1::ConnectRequest request;
-    auto* told = request.mutable_observed_configuration();
-    told->set_sim_time_s(outbox_.sim_time_s());
-    for (const auto& [key, attribute] : observed_) *told->add_attributes() = attribute;
-    outbox_.answer(std::move(request));
-  }
-  void tell_live() {
-    bridge::v1::ConnectRequest request;
-    request.mutable_live_notice()->set_sim_time_s(outbox_.sim_time_s());
-    outbox_.answer(std::move(request));
-  }
-  void tell_presence() {
-    bridge::v1::ConnectRequest request;
-    *request.mutable_presence() = *presence_;
-    outbox_.control(std::move(request));
-  }
-  void tell_subscribe() {
-    bridge::v1::ConnectRequest request;
-    *request.mutable_subscribe() = *subscribe_;
-    outbox_.control(std::move(request));
-  }
-
-  // Credit of this connection for what was subscribed. The caller holds the mutex.
-  void grant_credit() {
-    taken_.clear();
-    if (!subscribe_) return;
-    for (const int number : subscribe_->channels()) {
-      const auto channel = static_cast<bridge::v1::Channel>(number);
-      if (channel == bridge::v1::CHANNEL_TELEMETRY || channel == bridge::v1::CHANNEL_PRESENCE ||
-          channel == bridge::v1::CHANNEL_CAMERA || channel == bridge::v1::CHANNEL_VOICE) {
-        send_credit(channel, kCredit);
-      }
-    }
-  }
-  void give_back(bridge::v1::Channel channel) {
-    const std::lock_guard lock(mutex_);
-    if (++taken_[channel] < kCredit / 2) return;
-    send_credit(channel, taken_[channel]);
-    taken_[channel] = 0;
-  }
-  void send_credit(bridge::v1::Channel channel, std::uint32_t messages) {
-    bridge::v1::ConnectRequest request;
-    request.mutable_credit()->set_channel(channel);
-    request.mutable_credit()->set_messages(messages);
-    outbox_.control(std::move(request));
   }
 
   const Settings settings_;
   const Handlers handlers_;
   const std::shared_ptr<grpc::ChannelCredentials> credentials_;
   Outbox outbox_;
+  Standing standing_;
   Receipts receipts_;
   Inventory growing_;                     // of the reading thread
   std::vector<EntityAttribute> desired_;  // of the reading thread
@@ -443,15 +359,10 @@ class SceneClient::Life : public ConnectionHost {
   bool started_ = false;
   bool closing_ = false;
   bool over_ = false;
-  bool live_ = false;
   std::optional<Failure> failure_;
   bridge::v1::Welcome welcome_;
   Statistics statistics_{0, 0, 0, 0, 0, std::nan(""), std::nan("")};
   std::shared_ptr<const Inventory> inventory_ = std::make_shared<const Inventory>();
-  std::map<std::pair<std::string, std::string>, EntityAttribute> observed_;
-  std::optional<bridge::v1::Subscribe> subscribe_;
-  std::optional<bridge::v1::Presence> presence_;
-  std::map<bridge::v1::Channel, std::uint32_t> taken_;
   Obeyer obeyer_;  // after everything that it uses
   std::thread runner_;
 };
@@ -477,8 +388,10 @@ void SceneClient::send_telemetry(bridge::v1::Telemetry batch) { life_->send_tele
 bool SceneClient::send_pm(bridge::v1::PmReport report, std::chrono::milliseconds timeout) {
   return life_->send_pm(std::move(report), timeout);
 }
-void SceneClient::send_observed(const std::vector<EntityAttribute>& attributes) { life_->send_observed(attributes); }
-void SceneClient::send_live(double sim_time_s) { life_->send_live(sim_time_s); }
+void SceneClient::send_observed(const std::vector<EntityAttribute>& attributes) {
+  life_->standing().observe(attributes);
+}
+void SceneClient::send_live(double sim_time_s) { life_->standing().live(sim_time_s); }
 bool SceneClient::send_event(bridge::v1::Event event, std::chrono::milliseconds timeout) {
   bridge::v1::ConnectRequest request;
   *request.mutable_event() = std::move(event);
@@ -489,8 +402,8 @@ bool SceneClient::send_alarm(bridge::v1::Alarm alarm, std::chrono::milliseconds 
   *request.mutable_alarm() = std::move(alarm);
   return life_->send_lossless(std::move(request), timeout);
 }
-void SceneClient::send_presence(bridge::v1::Presence presence) { life_->send_presence(std::move(presence)); }
-void SceneClient::subscribe(bridge::v1::Subscribe wanted) { life_->subscribe(std::move(wanted)); }
+void SceneClient::send_presence(bridge::v1::Presence presence) { life_->standing().presence(std::move(presence)); }
+void SceneClient::subscribe(bridge::v1::Subscribe wanted) { life_->standing().subscribe(std::move(wanted)); }
 bool SceneClient::drained(std::chrono::milliseconds timeout) { return life_->drained(timeout); }
 
 }  // namespace twin6g

@@ -9,15 +9,14 @@ const WireSocket = preload("wire_socket.gd")
 const Outbox = preload("outbox.gd")
 const Orders = preload("orders.gd")
 const Receipts = preload("receipts.gd")
+const Standing = preload("standing.gd")
+const Pulse = preload("pulse.gd")
+const Moments = preload("moments.gd")
 const Bridge = preload("bridge_v1.gd")
 
 const PROTOCOL_VERSION = 1
 const REACH_TIMEOUT_S = 5.0
-const HEARTBEATS_MISSED = 3
 const CHUNK_BYTES = 256 * 1024
-# Credit for what is subscribed; half of it is given back at a time.
-const CREDIT = 16
-const CREDITED = [Bridge.Channel.TELEMETRY, Bridge.Channel.PRESENCE, Bridge.Channel.CAMERA, Bridge.Channel.VOICE]
 
 enum State { IDLE, CONNECTING, GREETING, LOADING, OPEN, WAITING, STOPPED }
 
@@ -51,25 +50,18 @@ var welcome = {}
 var revision = 0
 var unknown_bodies = 0
 var connections = 0
-var round_trip_ms = 0.0
 
 var _wire = Wire.new()
 var _outbox = Outbox.new(_wire)
+var _standing = Standing.new(_outbox)
+var _pulse = Pulse.new(_outbox)
 var _orders = null
 var _socket = WireSocket.new()
 var _snapshot = []
 var _desired = []
-var _observed = {}
-var _live_at_s = null
-var _subscribe = null
 var _receipts = Receipts.new()
-var _taken = {}
 var _telemetry_number = 0
 var _pm_number = 0
-var _heartbeat_number = 0
-var _heartbeat_due_ms = 0
-var _heard_ms = 0
-var _told_dropped = 0
 var _retry_ms = 0
 var _least_wait_s = 0.0
 var _final = false
@@ -78,7 +70,7 @@ var _final = false
 func begin():
 	_orders = Orders.new(_wire, record_file)
 	_orders.connect("answered", self, "_on_answered")
-	_orders.connect("applied", self, "_on_applied")
+	_orders.connect("applied", _standing, "note")
 	_orders.connect("finished", self, "_on_finished")
 	_socket.url = url
 	_socket.ca_file = ca_file
@@ -99,31 +91,17 @@ func sim_time_s():
 # When simulated time begins: at wall now, never before what the twin remembers.
 func first_sim_time_s():
 	var remembered_s = welcome.get("resume_at_sim_s", 0.0) if welcome.get("has_resume_time", false) else 0.0
-	var epoch_s = unix_s_of(welcome.get("sim_epoch", ""))
+	var epoch_s = Moments.unix_s_of(welcome.get("sim_epoch", ""))
 	return max(remembered_s, OS.get_system_time_msecs() / 1000.0 - epoch_s) if epoch_s != null else remembered_s
-
-
-# Seconds since 1970 of an RFC 3339 moment such as `2026-11-07T12:00:00.25+01:00`; null when it is none.
-static func unix_s_of(moment):
-	var pattern = RegEx.new()
-	pattern.compile(
-		"^(\\d{4})-(\\d\\d)-(\\d\\d)[Tt ](\\d\\d):(\\d\\d):(\\d\\d(?:\\.\\d+)?)"
-		+ "(?:[Zz]|([+-])(\\d\\d):(\\d\\d))$"
-	)
-	var found = pattern.search(moment)
-	if found == null:
-		return null
-	var date = {
-		"year": int(found.get_string(1)), "month": int(found.get_string(2)), "day": int(found.get_string(3)),
-		"hour": int(found.get_string(4)), "minute": int(found.get_string(5)), "second": 0,
-	}
-	var ahead_s = 60 * (60 * int(found.get_string(8)) + int(found.get_string(9)))
-	var utc_s = OS.get_unix_time_from_datetime(date) + float(found.get_string(6))
-	return utc_s + ahead_s if found.get_string(7) == "-" else utc_s - ahead_s
 
 
 func dropped():
 	return _outbox.dropped.get(Bridge.Channel.TELEMETRY, 0)
+
+
+# Of the last heartbeat; 0 before its answer.
+func round_trip_ms():
+	return _pulse.round_trip_ms
 
 
 func unacknowledged():
@@ -153,15 +131,12 @@ func send_pm(report):
 
 # Told now, and again after every start.
 func send_observed(attributes):
-	_note_observed(attributes)
-	_tell_observed()
+	_standing.observe(attributes)
 
 
 # Told now, and again after every start.
 func send_live(now_s):
-	_live_at_s = now_s
-	_outbox.sim_time_s = now_s
-	_tell_live()
+	_standing.live(now_s)
 
 
 func send_event(name, facts):
@@ -176,11 +151,9 @@ func send_presence(presence):
 		_outbox.control({"presence": presence})
 
 
+# The last one counts and outlives a break.
 func subscribe(wanted):
-	_subscribe = wanted
-	if is_open():
-		_outbox.control({"subscribe": _subscribe})
-		_grant_credit()
+	_standing.subscribe(wanted)
 
 
 # Sends a picture in parts, or with `reason` in `frame` why there is none.
@@ -206,6 +179,7 @@ func leave(reason):
 		_flush()
 		_socket.poll()
 	_final = true
+	_orders.break_off()
 	_set_state(State.STOPPED, reason)
 
 
@@ -214,7 +188,7 @@ func leave(reason):
 
 func _open_socket():
 	_least_wait_s = 0.0
-	_heard_ms = OS.get_ticks_msec()
+	_pulse.heard()
 	_set_state(State.CONNECTING, url)
 	var wrong = _socket.open()
 	if wrong != "":
@@ -231,10 +205,13 @@ func _process(_delta):
 		return
 	_socket.poll()
 	if state in [State.CONNECTING, State.GREETING]:
-		if OS.get_ticks_msec() - _heard_ms > 1000 * REACH_TIMEOUT_S:
+		if _pulse.silence_s() > REACH_TIMEOUT_S:
 			_socket.close("no answer within %d s" % REACH_TIMEOUT_S)
 	elif state in [State.LOADING, State.OPEN]:
-		_beat()
+		if _pulse.is_dead():
+			_socket.close("the twin gave no sign of life for %.1f s" % _pulse.silence_s())
+		else:
+			_pulse.beat()
 		_flush()
 
 
@@ -267,6 +244,7 @@ func _on_lost(reason):
 		return
 	_outbox.suspend()
 	_orders.break_off()
+	_standing.stream_ended()
 	_snapshot.clear()
 	if _final:
 		_set_state(State.STOPPED, reason)
@@ -288,7 +266,7 @@ func _set_state(next, detail):
 func _on_arrived(bytes):
 	if state in [State.WAITING, State.STOPPED]:
 		return
-	_heard_ms = OS.get_ticks_msec()
+	_pulse.heard()
 	var response = _wire.decode("ConnectResponse", bytes)
 	if response == null:
 		_socket.close("%d bytes are no ConnectResponse: %s" % [bytes.size(), _wire.error])
@@ -321,11 +299,9 @@ func _take_welcome(response):
 		_receipts.begin()
 		_outbox.begin(welcome.get("lossless_window", 0))
 		_desired.clear()
-		if _subscribe != null:
-			_outbox.control({"subscribe": _subscribe})
 	_outbox.grant(Bridge.Channel.TELEMETRY, welcome.get("telemetry_credits", 0))
-	_grant_credit()
-	_heartbeat_due_ms = 0
+	_standing.stream_began()
+	_pulse.begin(welcome.get("heartbeat_interval_s", 2.0))
 	_set_state(State.LOADING, "")
 	emit_signal("welcomed", welcome)
 	if resumed:
@@ -369,10 +345,9 @@ func _deal_with(response):
 	elif response.has("credit"):
 		_outbox.grant(response["credit"].get("channel", 0), response["credit"].get("messages", 0))
 	elif response.has("heartbeat"):
-		_answer_heartbeat(response["heartbeat"])
+		_pulse.answer(response["heartbeat"])
 	elif response.has("heartbeat_reply"):
-		var sent_ns = response["heartbeat_reply"].get("sent_unix_ns", 0)
-		round_trip_ms = OS.get_system_time_msecs() - sent_ns / 1000000
+		_pulse.answered(response["heartbeat_reply"])
 	else:
 		_pass_on(response)
 
@@ -383,11 +358,6 @@ func _work_off_orders():
 
 func _on_answered(ack):
 	_outbox.answer({"command_ack": ack})
-
-
-func _on_applied(observed):
-	if _observed.size():
-		_note_observed(observed)
 
 
 func _on_finished(seq):
@@ -404,14 +374,14 @@ func _pass_on(response):
 		emit_signal("told", kind, response[kind])
 		match kind:
 			"telemetry":
-				_give_back(Bridge.Channel.TELEMETRY)
+				_standing.taken(Bridge.Channel.TELEMETRY)
 			"presence_list":
-				_give_back(Bridge.Channel.PRESENCE)
+				_standing.taken(Bridge.Channel.PRESENCE)
 			"voice_chunk":
-				_give_back(Bridge.Channel.VOICE)
+				_standing.taken(Bridge.Channel.VOICE)
 			"camera_frame":
 				if response[kind].get("last", false):
-					_give_back(Bridge.Channel.CAMERA)
+					_standing.taken(Bridge.Channel.CAMERA)
 		return
 	if not response.has("ack"):
 		unknown_bodies += 1
@@ -445,27 +415,9 @@ func _take_desired(chunk):
 
 
 func _opened(resumed):
-	if _observed.size():
-		_tell_observed()
-	if _live_at_s != null:
-		_live_at_s = _outbox.sim_time_s
-		_tell_live()
+	_standing.scene_started()
 	_set_state(State.OPEN, "")
 	emit_signal("opened", resumed)
-
-
-func _note_observed(attributes):
-	for attribute in attributes:
-		_observed[attribute["entity_id"] + "\n" + attribute["attribute"]] = attribute
-
-
-func _tell_observed():
-	var told = {"attributes": _observed.values(), "sim_time_s": _outbox.sim_time_s}
-	_outbox.answer({"observed_configuration": told})
-
-
-func _tell_live():
-	_outbox.answer({"live_notice": {"sim_time_s": _live_at_s}})
 
 
 # Writing.
@@ -478,46 +430,3 @@ func _flush():
 			_socket.close("the connection takes nothing more")
 			return
 		envelope = _outbox.next()
-
-
-func _beat():
-	var interval_ms = 1000.0 * welcome.get("heartbeat_interval_s", 2.0)
-	var now_ms = OS.get_ticks_msec()
-	if now_ms - _heard_ms > HEARTBEATS_MISSED * interval_ms:
-		_socket.close("the twin gave no sign of life for %.1f s" % ((now_ms - _heard_ms) / 1000.0))
-	elif now_ms >= _heartbeat_due_ms:
-		_heartbeat_due_ms = now_ms + int(interval_ms)
-		_heartbeat_number += 1
-		var sent_ns = OS.get_system_time_msecs() * 1000000
-		_outbox.control({"heartbeat": {"number": _heartbeat_number, "sent_unix_ns": sent_ns}})
-
-
-func _answer_heartbeat(heartbeat):
-	var reply = {
-		"number": heartbeat.get("number", 0),
-		"sent_unix_ns": heartbeat.get("sent_unix_ns", 0),
-		"received_unix_ns": OS.get_system_time_msecs() * 1000000,
-	}
-	_outbox.control({"heartbeat_reply": reply})
-	if dropped() != _told_dropped:
-		_told_dropped = dropped()
-		var channel = Bridge.Channel.TELEMETRY
-		var age_ms = float(_outbox.age_ms.get(channel, 0))
-		_outbox.control({"flow_report": {"channel": channel, "dropped": _told_dropped, "age_ms": age_ms}})
-
-
-# Credit of this connection for what was subscribed.
-func _grant_credit():
-	_taken.clear()
-	if _subscribe == null:
-		return
-	for channel in _subscribe.get("channels", []):
-		if channel in CREDITED:
-			_outbox.control({"credit": {"channel": channel, "messages": CREDIT}})
-
-
-func _give_back(channel):
-	_taken[channel] = _taken.get(channel, 0) + 1
-	if _taken[channel] >= CREDIT / 2:
-		_outbox.control({"credit": {"channel": channel, "messages": _taken[channel]}})
-		_taken[channel] = 0
