@@ -271,6 +271,15 @@ class SceneClient(Told):
         await self._connection.room()
         self._tell_live()
 
+    async def send_alarm(self, alarm: Alarm) -> None:
+        """Raise an alarm that the scene itself knows of, or clear it (`cleared_at_s` set); durable once acknowledged.
+
+        `alarm.id` is the scene's own, by which a repetition is known; the twin gives it another.
+        """
+        request = codec.ConnectRequest()
+        mapping.write_alarm(request.alarm, alarm)
+        await self._send(request)
+
     async def send_event(self, name: str, facts: Mapping[str, object], *, sim_time_s: float) -> None:
         """Tell anything else that happened."""
         request = codec.ConnectRequest()

@@ -445,3 +445,25 @@ async def test_an_overlay_needs_no_observed_value() -> None:
     async with bench(**QUICK) as served, scene(served.grpc, on_command=obey):
         overlay = Command(id=uuid7(), body=Overlay(overlay_id="o", operation="show", text="here"), issued_by="ana")
         assert (await served.server.link.send(overlay, timeout_s=3)).stage is CommandStage.APPLIED
+
+
+async def test_an_alarm_that_the_scene_itself_knows_of_reaches_the_twin() -> None:
+    alarm = Alarm(
+        id="fan-7",
+        scene_id="main",
+        entity_id="cell-1-1",
+        dn="",
+        probable_cause="coolingFanFailure",
+        perceived_severity=Severity.MINOR,
+        event_type="equipmentAlarm",
+        specific_problem="the fan stands still",
+        raised_at_s=3.0,
+    )
+    async with bench(**QUICK) as served, scene(served.grpc) as client:
+        await client.send_alarm(alarm)
+        await client.stored()
+
+        told = served.sink.alarms
+    assert [(one.entity_id, one.probable_cause, one.active) for one in told] == [
+        ("cell-1-1", "coolingFanFailure", True)
+    ]
