@@ -278,7 +278,7 @@ class SceneClient(Told):
         """
         request = codec.ConnectRequest()
         mapping.write_alarm(request.alarm, alarm)
-        await self._send(request)
+        await self._connection.send(request)
 
     async def send_event(self, name: str, facts: Mapping[str, object], *, sim_time_s: float) -> None:
         """Tell anything else that happened."""

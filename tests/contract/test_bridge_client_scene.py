@@ -18,7 +18,7 @@ from bridge.scene_media import CameraRequest
 from bridge.testing import MemorySink
 from tests.bridge_peer import Bench, bench, start
 from tests.tcp_relay import Relay, relay
-from twin.alarms import Alarm
+from twin.alarms import Alarm, Severity
 from twin.commands import Command, CommandResult, CommandStage, Overlay, SetAttribute, SetAttributes
 from twin.errors import Conflict, InvalidInput, PermissionDenied, SceneUnavailable, TooLarge, Unauthenticated
 from twin.ids import uuid7
