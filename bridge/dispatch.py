@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -64,13 +65,18 @@ class _PendingState:
 
 
 class Dispatch:
-    """Implements :class:`~twin.ports.SceneLink` over the sessions of a server."""
+    """Implements :class:`~twin.ports.SceneLink` over the sessions of a server.
+
+    Attributes:
+        outcomes: Final answers of sessions to commands, by stage.
+    """
 
     def __init__(self, register: Register, camera: CameraDesk) -> None:
         self._register = register
         self._camera = camera
         self._orders: dict[tuple[str, Part, str], _Order] = {}
         self._states: dict[str, _PendingState] = {}
+        self.outcomes: Counter[str] = Counter()
 
     @property
     def pending(self) -> int:
@@ -150,6 +156,7 @@ class Dispatch:
             order.stage = result.stage
             if result.stage is not CommandStage.RECEIVED:
                 order.answer.set_result(result)
+                self.outcomes[result.stage.value] += 1
 
     # Who is asked.
 

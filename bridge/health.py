@@ -62,6 +62,7 @@ class BridgeHealth:
     Attributes:
         telemetry_dropped: Since the server was made, closed streams included.
         unknown_bodies: Messages of kinds that this twin does not know, closed streams included.
+        command_outcomes: Final answers of scenes to commands, by stage (`APPLIED`, `REJECTED`, `EXPIRED`, `FAILED`).
         refusals: How many clients and calls were refused or thrown out, by the name of the RefusalCode.
         resumed: How often a session was resumed.
         pictures_dropped: Pictures that scenes sent unasked and without credit.
@@ -72,6 +73,7 @@ class BridgeHealth:
     telemetry_dropped: int
     unknown_bodies: int
     commands_pending: int
+    command_outcomes: Mapping[str, int] = field(default_factory=dict[str, int])
     refusals: Mapping[str, int] = field(default_factory=dict[str, int])
     resumed: int = 0
     pictures_dropped: int = 0

@@ -163,7 +163,12 @@ class BridgeServer:
     def health(self) -> BridgeHealth:
         """Return how the bridge is doing."""
         health = health_of(self._register, tally=self._tally, commands_pending=self._dispatch.pending)
-        return replace(health, pictures_dropped=self._media.camera.dropped, voice_dropped=self._media.voice.dropped)
+        return replace(
+            health,
+            command_outcomes=dict(self._dispatch.outcomes),
+            pictures_dropped=self._media.camera.dropped,
+            voice_dropped=self._media.voice.dropped,
+        )
 
     def topology_changed(self, topology: Topology, *, scene_id: str | None = None) -> None:
         """Tell a scene and those who watch it about a new revision (None = the only scene)."""

@@ -351,6 +351,7 @@ async def test_a_command_that_is_late_or_out_of_date_is_not_obeyed(
         result = await server.link.send(set_tilt(**rest), timeout_s=3)
 
         assert (result.stage, reason in result.reason) == (stage, True)
+        assert server.health().command_outcomes == {stage.value: 1}
 
 
 @pytest.mark.parametrize(
