@@ -27,9 +27,9 @@ from bridge.listening import Listener
 from bridge.news import Subscription
 from bridge.offers import Offers
 from bridge.orders import Orders, Present
-from bridge.scene_media import Studio, presence_of, say
-from bridge.told import Told
+from bridge.scene_media import Studio, say
 from bridge.v1 import session_pb2
+from bridge.visitor import Visitor
 from twin.commands import CommandResult, CommandStage, SetAttribute
 from twin.errors import InvalidInput, SceneUnavailable, TwinError
 
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from bridge.wires import ClientTls
     from twin.alarms import Alarm
     from twin.commands import Command
-    from twin.entities import Position
     from twin.media import CameraImage
     from twin.ports import EntityVerdict, OfferedEntity, SceneStart
     from twin.telemetry import PmReport, TelemetryBatch
@@ -78,7 +77,7 @@ class _Told:
     version: int = 0
 
 
-class SceneClient(Told):
+class SceneClient(Visitor):
     """A scene's connection to the twin, as an async context manager; entering waits for the first Welcome.
 
     Args:
@@ -312,25 +311,6 @@ class SceneClient(Told):
     async def send_voice(self, pcm_int16: bytes, sample_rate_hz: int) -> int:
         """Send one utterance of mono 16-bit little-endian samples; returns how many of its chunks were lost."""
         return await say(self._connection, pcm_int16, sample_rate_hz=sample_rate_hz)
-
-    def show(
-        self,
-        name: str,
-        *,
-        colour: str = "",
-        camera_position_m: Position | None = None,
-        camera_rotation: tuple[float, float, float, float] | None = None,
-        selected: Sequence[str] = (),
-    ) -> None:
-        """Show others who is here, where the camera is, and what is selected; the last one counts."""
-        self._presence = presence_of(
-            name=name,
-            colour=colour,
-            camera_position_m=camera_position_m,
-            camera_rotation=camera_rotation,
-            selected=tuple(selected),
-        )
-        self._outbox.offer(session_pb2.CHANNEL_PRESENCE, self._presence)
 
     # What the scene wants to be told.
 

@@ -38,20 +38,19 @@ from bridge.news import (
     read_speech,
 )
 from bridge.picture import Assembly, BrokenOrder
-from bridge.scene_media import presence_of, say
+from bridge.scene_media import say
 from bridge.shelf import Newest, Queued, Shelf
-from bridge.told import Told
 from bridge.v1 import session_pb2
+from bridge.visitor import Visitor
 from twin.errors import ProtocolError, TooLarge
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Hashable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Hashable, Iterable
     from types import TracebackType
 
     from bridge.news import ChannelName, News
     from bridge.v1 import bridge_pb2
     from bridge.wires import ClientTls
-    from twin.entities import Position
     from twin.telemetry import TelemetryBatch
 
 FRESH_S = 0.05
@@ -71,7 +70,7 @@ _TELEMETRY, _PRESENCE = session_pb2.CHANNEL_TELEMETRY, session_pb2.CHANNEL_PRESE
 _CAMERA, _VOICE = session_pb2.CHANNEL_CAMERA, session_pb2.CHANNEL_VOICE
 
 
-class ObserverClient(Told):
+class ObserverClient(Visitor):
     """An observer's connection to the twin: an async context manager, and an async iterator over the news.
 
     Args:
@@ -356,25 +355,6 @@ class ObserverClient(Told):
         self._arrived.set()
 
     # What we show and say.
-
-    def show(
-        self,
-        name: str,
-        *,
-        colour: str = "",
-        camera_position_m: Position | None = None,
-        camera_rotation: tuple[float, float, float, float] | None = None,
-        selected: Sequence[str] = (),
-    ) -> None:
-        """Show others who is here, where the camera is, and what is selected; the last one counts."""
-        self._presence = presence_of(
-            name=name,
-            colour=colour,
-            camera_position_m=camera_position_m,
-            camera_rotation=camera_rotation,
-            selected=tuple(selected),
-        )
-        self._connection.outbox.offer(_PRESENCE, self._presence)
 
     async def speak(self, pcm_int16: bytes, sample_rate_hz: int) -> int:
         """Send one utterance of mono 16-bit little-endian samples; returns how many of its chunks were lost."""

@@ -1,19 +1,26 @@
-"""What the twin said to a client, readable the same way on every client."""
+"""What every client has, scene or observer: what the twin said to it, and how it shows itself to others."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bridge.scene_media import presence_of
+from bridge.v1 import session_pb2
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bridge.connection import Connection
+    from twin.entities import Position
     from twin.ports import SceneStart
     from twin.topology import Topology
 
 
-class Told:
-    """Reads the connection of a client."""
+class Visitor:
+    """The part that scenes and observers share."""
 
     _connection: Connection
+    _presence: bytes
 
     @property
     def start(self) -> SceneStart:
@@ -53,3 +60,22 @@ class Told:
     def scopes(self) -> frozenset[str]:
         """What the token allows."""
         return self._connection.scopes
+
+    def show(
+        self,
+        name: str,
+        *,
+        colour: str = "",
+        camera_position_m: Position | None = None,
+        camera_rotation: tuple[float, float, float, float] | None = None,
+        selected: Sequence[str] = (),
+    ) -> None:
+        """Show others who is here, where the camera is, and what is selected; the last one counts."""
+        self._presence = presence_of(
+            name=name,
+            colour=colour,
+            camera_position_m=camera_position_m,
+            camera_rotation=camera_rotation,
+            selected=tuple(selected),
+        )
+        self._connection.outbox.offer(session_pb2.CHANNEL_PRESENCE, self._presence)
