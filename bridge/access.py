@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -70,3 +71,21 @@ class TlsFiles:
     certificate: bytes
     key: bytes
     client_ca: bytes | None = None
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only programs on this machine reach an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def missing_for_others(*, tls: TlsFiles | None, doorkeeper: Doorkeeper) -> str:
+    """Return what is missing before other machines may come in, and how to get it; "" when nothing is."""
+    missing: list[str] = []
+    if tls is None:
+        missing.append("TLS (`twin certs dev`, then TWIN_TLS__CERTIFICATE and TWIN_TLS__KEY)")
+    if not doorkeeper.needs_token:
+        missing.append("a token (`twin token add NAME --role student`)")
+    return " and ".join(missing)

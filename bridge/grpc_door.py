@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 from typing import TYPE_CHECKING, Any
 
 import grpc
 import grpc.aio
 
+from bridge.access import is_loopback, missing_for_others
 from bridge.errors import row_of
 from bridge.stream import CHANNEL_OPTIONS
 from bridge.unary import bearer, unary_handlers
@@ -33,25 +33,14 @@ def check_exposure(host: str, *, tls: TlsFiles | None, doorkeeper: Doorkeeper) -
     Raises:
         StartError: No loopback name, and TLS or tokens are missing.
     """
-    if _is_loopback(host):
+    if is_loopback(host):
         return
-    missing: list[str] = []
-    if tls is None:
-        missing.append("TLS (`twin certs dev`, then TWIN_TLS__CERTIFICATE and TWIN_TLS__KEY)")
-    if not doorkeeper.needs_token:
-        missing.append("a token (`twin token add NAME --role student`)")
+    missing = missing_for_others(tls=tls, doorkeeper=doorkeeper)
     if missing:
         raise StartError(
             f"the bridge does not listen on `{host}` yet: other machines could reach it, which needs"
-            f" {' and '.join(missing)}; or listen on 127.0.0.1"
+            f" {missing}; or listen on 127.0.0.1"
         )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 class GrpcDoor:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import ssl
 import tempfile
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from urllib.parse import urlsplit
 import grpc
 import grpc.aio
 
+from bridge.access import is_loopback
 from bridge.codec import MAX_MESSAGE_BYTES
 from bridge.stream import CHANNEL_OPTIONS, CONNECT_METHOD
 from twin.errors import InvalidInput, ProtocolError, Unavailable
@@ -71,10 +71,7 @@ class Address:
     @property
     def loopback(self) -> bool:
         """Whether the twin is on this machine."""
-        try:
-            return self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.host)
 
 
 def parse_address(url: str, *, tls: ClientTls | None = None) -> Address:

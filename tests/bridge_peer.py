@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import grpc.aio
+import numpy as np
 import uvicorn
 import websockets.asyncio.client
 import websockets.exceptions
@@ -23,6 +24,7 @@ from bridge.v1 import bridge_pb2, session_pb2
 from twin.clock import CivilTime
 from twin.entities import Kind
 from twin.ports import SceneStart
+from twin.telemetry import PmReport
 from twin.topology import Entity, Topology
 
 SCENE = session_pb2.ROLE_SCENE
@@ -30,6 +32,21 @@ OBSERVER = session_pb2.ROLE_OBSERVER
 MOTION, KPI, STATE = session_pb2.PROVISION_MOTION, session_pb2.PROVISION_KPI, session_pb2.PROVISION_STATE
 EPOCH = datetime(2026, 11, 7, 12, tzinfo=UTC)
 ROOMY = 64 * 1024 * 1024
+
+
+def report(second: int) -> PmReport:
+    """The counters of one second; the counter says which."""
+    return PmReport(
+        scene_id="main",
+        epoch=1,
+        seq=second,
+        revision=5,
+        granularity_period_s=1,
+        period_end_sim_time_s=float(second),
+        entity_index=np.array([0], dtype=np.uint32),
+        counters=("RRC.ConnMean",),
+        values=np.array([[second]], dtype=np.float32),
+    )
 
 
 def start(num_ues: int = 3, *, revision: int = 5) -> SceneStart:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
-import ipaddress
 import shlex
 import socket
 from typing import TYPE_CHECKING
 
+from bridge.access import is_loopback, missing_for_others
 from twin.errors import StartError
 from twin_app.certs import names_in
 
@@ -17,14 +17,6 @@ if TYPE_CHECKING:
     from twin_app.settings import Settings
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether only programs on this machine reach an address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 def check_exposure(settings: Settings, door: Door, tls: TlsFiles | None) -> None:
@@ -40,15 +32,11 @@ def check_exposure(settings: Settings, door: Door, tls: TlsFiles | None) -> None
     }
     if not open_to_others:
         return
-    missing = [] if tls is not None else ["TLS (`twin certs dev`, then TWIN_TLS__CERTIFICATE and TWIN_TLS__KEY)"]
-    if not door.needs_token:
-        missing.append("a token (`twin token add NAME --role student`)")
+    missing = missing_for_others(tls=tls, doorkeeper=door)
     if missing:
         where = ", ".join(f"{name}=`{host}`" for name, host in open_to_others.items())
         folder = "" if settings.data_dir is None else f", with --data-dir {shlex.quote(str(settings.data_dir))}"
-        raise StartError(
-            f"{where} lets other machines in, which needs {' and '.join(missing)}{folder}; or leave it unset"
-        )
+        raise StartError(f"{where} lets other machines in, which needs {missing}{folder}; or leave it unset")
 
 
 def allowed_names(settings: Settings, tls: TlsFiles | None) -> frozenset[str]:

@@ -14,7 +14,7 @@ import pytest
 from bridge.client import SceneClient
 from bridge.news import Event, Figures, News, People, Speech, TopologyNews, WentLive
 from bridge.observer import ObserverClient
-from tests.bridge_peer import Bench, bench, start
+from tests.bridge_peer import Bench, bench, report, start
 from tests.lag import lag
 from tests.tcp_relay import Relay, relay
 from twin.alarms import Alarm, Severity
@@ -46,20 +46,6 @@ def figures(number: int, *, index: tuple[int, ...] = (1, 2, 3), keyframe: bool =
         kpis=("RF.serving.RSRP", "DRB.UEThpDl"),
         values=values,
         keyframe=keyframe,
-    )
-
-
-def report(second: int) -> PmReport:
-    return PmReport(
-        scene_id="main",
-        epoch=1,
-        seq=second,
-        revision=5,
-        granularity_period_s=1,
-        period_end_sim_time_s=float(second),
-        entity_index=np.array([0], dtype=np.uint32),
-        counters=("RRC.ConnMean",),
-        values=np.array([[second]], dtype=np.float32),
     )
 
 

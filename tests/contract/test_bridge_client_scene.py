@@ -16,7 +16,7 @@ from bridge.client import SceneClient
 from bridge.news import Event, People
 from bridge.scene_media import CameraRequest
 from bridge.testing import MemorySink
-from tests.bridge_peer import Bench, bench, start
+from tests.bridge_peer import Bench, bench, report, start
 from tests.tcp_relay import Relay, relay
 from twin.alarms import Alarm, Severity
 from twin.commands import Command, CommandResult, CommandStage, Overlay, SetAttribute, SetAttributes
@@ -29,20 +29,6 @@ from twin.telemetry import PmReport, TelemetryBatch
 TILT = SetAttribute(entity_id="cell-1-1", attribute="digitalTilt", value=70.0)
 TRANSPORTS = pytest.mark.parametrize("transport", ["grpc", "websocket"])
 QUICK = {"heartbeat_interval_s": 0.1}
-
-
-def report(second: int) -> PmReport:
-    return PmReport(
-        scene_id="main",
-        epoch=1,
-        seq=second,
-        revision=5,
-        granularity_period_s=1,
-        period_end_sim_time_s=float(second),
-        entity_index=np.array([0], dtype=np.uint32),
-        counters=("RRC.ConnMean",),
-        values=np.array([[second]], dtype=np.float32),
-    )
 
 
 def positions(number: int) -> TelemetryBatch:

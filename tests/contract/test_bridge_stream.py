@@ -19,6 +19,7 @@ from bridge.server import BridgeServer
 from bridge.stream import BridgeSettings
 from bridge.testing import MemorySink
 from bridge.v1 import bridge_pb2, bridge_pb2_grpc, session_pb2
+from tests.bridge_peer import report
 from tests.tcp_relay import relay
 from twin.alarms import Alarm, Severity
 from twin.clock import CivilTime
@@ -44,7 +45,7 @@ from twin.errors import (
 from twin.ids import uuid7
 from twin.ports import SceneInfo, SceneStart
 from twin.scenario import Origin
-from twin.telemetry import PmReport, TelemetryBatch
+from twin.telemetry import TelemetryBatch
 from twin.topology import Entity, Topology
 
 QUICK = BridgeSettings(heartbeat_interval_s=0.05)
@@ -108,20 +109,6 @@ def telemetry(seq: int, *, revision: int = 5, index: tuple[int, ...] = (1, 2, 3)
         position_m=np.array([[100.0 * i, 0, 1.5] for i in index], dtype=np.float32),
         kpis=("RF.serving.RSRP", "DRB.UEThpDl"),
         values=np.array([[-80.0 - i, np.nan] for i in index], dtype=np.float32),
-    )
-
-
-def report(second: int) -> PmReport:
-    return PmReport(
-        scene_id="main",
-        epoch=1,
-        seq=second,
-        revision=5,
-        granularity_period_s=1,
-        period_end_sim_time_s=float(second),
-        entity_index=np.array([0], dtype=np.uint32),
-        counters=("RRC.ConnMean",),
-        values=np.array([[second]], dtype=np.float32),
     )
 
 
