@@ -27,14 +27,15 @@ from agent.worker import Worker
 from twin.errors import InvalidInput, NotFound, PermissionDenied, TooLarge, TwinError, UnknownEntity
 from twin.ids import uuid7
 from twin.naming import Linked, UnknownMention, index_of, link
-from twin.ports import AlarmLog, ChangeDesk, GraphStore, Inventory, TelemetryStore
+from twin.ports import AlarmLog, ChangeDesk, GraphStore, Inventory, TelemetryStore, WhatIf
 
 OnEvent = Callable[[AgentEvent], None]
 MAX_WAITING: Final = 64
+WHAT_IF: Final = "what_if"
 _ABSENT_SAID_S: Final = 5.0
 _CAN: Final = (
     "I can tell figures of cells, sites, slices, links and UEs, rank and compare them, list and explain alarms, show"
-    " neighbours and paths, and propose tilt, power and lock changes."
+    " neighbours and paths, try out what a tilt, power or lock change would do, and propose such changes."
 )
 _log = structlog.get_logger(__name__)
 
@@ -55,6 +56,7 @@ class Agent:
     """Answers questions about one scene and proposes changes to it.
 
     Args:
+        what_if: Tries changes out; None = nothing can be tried out.
         planner: A loaded planner; None = load one at `warm_up` or with the first question.
         load: Loads the planner, blocking; agents of several scenes share one. None = load one of its own.
         max_question_chars: Longer questions are refused.
@@ -69,6 +71,7 @@ class Agent:
         graph: GraphStore,
         alarms: AlarmLog,
         changes: ChangeDesk,
+        what_if: WhatIf | None = None,
         planner: Planner | None = None,
         load: Callable[[], Planner] | None = None,
         registry: Registry | None = None,
@@ -81,6 +84,7 @@ class Agent:
         self._graph = graph
         self._alarms = alarms
         self._changes = changes
+        self._what_if = what_if
         self._planner = planner
         self._load = load or load_planner
         self._registry = registry or default_registry()
@@ -184,6 +188,8 @@ class Agent:
         leaning = follows_up(linked, before)
         reused = reused_tool(linked, before) if leaning else None
         tool, confidence = (reused, 1.0) if reused else (choice.label, choice.probability)
+        if not reused and self._what_if is not None and _imagines(tool, text):
+            tool = WHAT_IF
         tell("step", {"step": "choose", "tool": tool, "confidence": round(confidence, 4)})
         refusal = _refuse(text, linked, choice, tool=tool, reused=reused is not None)
         if refusal is not None:
@@ -212,6 +218,7 @@ class Agent:
             question_id=question_id,
             question=text,
             position_m=position_m,
+            what_if=self._what_if,
         )
         tell("tool", {"tool": tool, "arguments": arguments})
         try:
@@ -305,13 +312,19 @@ class _Teller:
             self._on_event(AgentEvent(name=name, facts=facts))
 
 
+def _imagines(tool: str, text: str) -> bool:
+    """Return whether somebody wants to know what a change would do."""
+    verdict = guard.verdict(text)
+    return (tool == HYPOTHETICAL and verdict != "negated") or (tool in CONTROL and verdict == "imagined")
+
+
 def _refuse(text: str, linked: Linked, choice: Choice, *, tool: str, reused: bool) -> _Said | None:
     """Return what to say instead of running a tool, None when it may run."""
-    if reused:
+    if reused or tool == WHAT_IF:
         return None
     confidence = choice.probability
     if tool == HYPOTHETICAL:
-        said = "I cannot try that out yet: I tell what is and was, and I propose changes. Nothing was changed."
+        said = "I cannot try that out here: I tell what is and was, and I propose changes. Nothing was changed."
         return _Said(status="refused", text=said, confidence=confidence)
     if tool == NONE and guard.verdict(text) == "negated":
         return _Said(status="refused", text="Understood: nothing will be changed.", confidence=confidence)

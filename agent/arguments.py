@@ -536,6 +536,24 @@ def _power(s: Situation) -> dict[str, Any]:
             raise _AskBack(f"By how many dB, or to how many dBm, shall the power of {cell} go?")
 
 
+_LOCKS: Final = word_set("lock locked locking block blocked shut off dark down disable disabled close closed bar sleep")
+_UNLOCKS: Final = word_set("unlock unlocked unlocking unblock reopen enable enabled on wake")
+
+
+def _what_if(s: Situation) -> dict[str, Any]:
+    words, named = set(s.words), {m.attribute for m in s.linked.of(AttributeMention)}
+    units = {quantity.unit for quantity in s.linked.of(QuantityMention)}
+    if "digitalTilt" in named or "deg" in units or any("tilt" in word for word in words):
+        return _tilt(s)
+    if "configuredMaxTxPower" in named or units & {"dB", "dBm", "W", "mW"} or "power" in words:
+        return _power(s)
+    if words & _UNLOCKS:
+        return {"cell": _cell(s), "administrative_state": "UNLOCKED"}
+    if words & _LOCKS:
+        return {"cell": _cell(s), "administrative_state": "LOCKED"}
+    raise _AskBack("I can try out another tilt, another power, or locking of one cell; which of them, and where?")
+
+
 _FILLERS: Final[dict[str, Callable[[Situation], dict[str, Any]]]] = {
     "kpi_of_entity": _kpi_of_entity,
     "rank_entities": _rank,
@@ -557,4 +575,5 @@ _FILLERS: Final[dict[str, Callable[[Situation], dict[str, Any]]]] = {
     "lock_cell": _one_cell,
     "unlock_cell": _one_cell,
     "undo_change": _undo,
+    "what_if": _what_if,
 }

@@ -38,6 +38,10 @@ _STAND_IN: Final[dict[Kind, str]] = {
     Kind.NODE: "router",
     Kind.BUILDING: "building",
     Kind.PLACE: "place",
+    Kind.RELATION: "relation",
+    Kind.POLICY: "policy",
+    Kind.RIS: "panel",
+    Kind.TARGET: "target",
 }
 _UNIT_WORDS: Final = {
     "deg": "degrees",
@@ -50,6 +54,9 @@ _UNIT_WORDS: Final = {
 _VERDICTS: Final = ("imagined", "negated", "asked", "told")
 NUM_FACTS: Final = 34
 """Length of :func:`facts`."""
+
+_TRAINED_KINDS: Final = tuple(_STAND_IN)[:8]
+"""What the trained head knows of; sentences hardly name the others."""
 
 
 def mask(linked: Linked, *, hidden: type[KpiMention] | None = None) -> str:
@@ -97,7 +104,7 @@ def facts(linked: Linked) -> NDArray[np.float32]:
     verdict = guard.verdict(linked.text)
     words = {token.text for token in linked.tokens}
     row = [
-        *(any(mention.kind is kind for mention in entities) for kind in _STAND_IN),
+        *(any(mention.kind is kind for mention in entities) for kind in _TRAINED_KINDS),
         *(kind in kinds for kind in (Kind.CELL, Kind.SITE, Kind.UE, Kind.LINK)),
         len(entities) == 0,
         len(entities) == 1,

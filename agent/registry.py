@@ -17,7 +17,7 @@ from agent.ledger import Ledger
 from agent.question import Evidence
 from twin.entities import Position
 from twin.errors import DeadlineExceeded, InvalidInput, PermissionDenied, UnknownName
-from twin.ports import AlarmLog, ChangeDesk, GraphStore, Inventory, TelemetryStore
+from twin.ports import AlarmLog, ChangeDesk, GraphStore, Inventory, TelemetryStore, WhatIf
 
 Effect = Literal["read", "view", "propose"]
 Scope = Literal["observe", "propose"]
@@ -30,6 +30,7 @@ class ToolContext:
     Attributes:
         question: The person's own words, the reason of a proposal.
         position_m: Where the person stands.
+        what_if: None where nothing can be tried out.
     """
 
     inventory: Inventory
@@ -42,6 +43,7 @@ class ToolContext:
     question_id: str
     question: str
     position_m: Position | None = None
+    what_if: WhatIf | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +164,7 @@ class Registry:
 
 def default_registry() -> Registry:
     """Return the registry with every tool of the twin."""
-    from agent.tools import alarms, changes, diagnosis, figures, places, world
+    from agent.tools import alarms, changes, diagnosis, figures, places, what_if, world
 
-    return Registry((*figures.TOOLS, *alarms.TOOLS, *diagnosis.TOOLS, *places.TOOLS, *world.TOOLS, *changes.TOOLS))
+    groups = (figures, alarms, diagnosis, places, world, changes, what_if)
+    return Registry(tool for group in groups for tool in group.TOOLS)

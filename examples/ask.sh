@@ -37,9 +37,17 @@ CHANGE=$(post /v1/changes "{\"reason\": \"less overlap with site 8\", \"actions\
     -H "Idempotency-Key: ask-sh-$$-$(date +%s)")
 echo "$CHANGE" | python3 -m json.tool
 ID=$(echo "$CHANGE" | pick id)
-DIGEST=$(echo "$CHANGE" | pick digest)
+STATE=$(echo "$CHANGE" | pick state)
 
-echo "== Approve exactly this plan (the digest says which)"
+echo "== The shadow twin tries it out on a copy of the network"
+while [ "$STATE" = proposed ]; do
+    sleep 0.5
+    STATE=$(call "/v1/changes/$ID" | pick state)
+done
+call "/v1/changes/$ID" | pick shadow.in_words
+DIGEST=$(call "/v1/changes/$ID" | pick digest)
+
+echo "== Approve exactly this plan and what the shadow said of it (the digest says which)"
 STATE=$(post "/v1/changes/$ID/approve" "{\"digest\": \"$DIGEST\"}" | pick state)
 
 echo "== Its way, until it is committed or taken back"

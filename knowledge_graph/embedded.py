@@ -128,18 +128,20 @@ class EmbeddedGraph:
     async def put_attributes(self, topology: Topology, entity_ids: Iterable[str]) -> None:
         """Take the configured attributes of these entities, and the inventory itself, from a newer topology.
 
-        When the list of entities is another one the graph is made anew.
+        When the list of entities is another one, or a neighbour relation changed, the graph is made anew.
 
         Raises:
             UnknownEntity: An id is not in the topology. GraphUnavailable: Before the first `rebuild`. Overloaded.
         """
         self._owner.check_room()
-        cells = [entity for entity in map(topology.get, entity_ids) if entity.kind is Kind.CELL]
+        touched = [topology.get(entity_id) for entity_id in entity_ids]
+        cells = [entity for entity in touched if entity.kind is Kind.CELL]
+        related = any(entity.kind is Kind.RELATION for entity in touched)
         with self._lock:
             picture = self._known_picture()
             grown = [e.id for e in picture.topology.entities] != [e.id for e in topology.entities]
             self._memory.picture = replace(picture, topology=topology)
-        if grown:
+        if grown or related:
             await self._owner.run(lambda link, _: self._fill(link), deadline_s=FILL_DEADLINE_S, must_run=True)
         elif cells:
             rows = [{"id": cell.id, **cell_attributes(cell, revision=topology.revision)} for cell in cells]

@@ -6,14 +6,16 @@ property names of :mod:`knowledge_graph.schema` to plain values; a relation's ro
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from knowledge_graph.schema import LABEL_OF_KIND, RELATION
+from knowledge_graph.schema import LABEL_OF_KIND, RELATION, attribute_property
 from twin.attributes import ATTRIBUTES
 from twin.control import ChangeState
 from twin.entities import Kind
+from twin.transport import distances, hops
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,7 +29,7 @@ Row = dict[str, Any]
 Ends = tuple[str, str, str]
 """Relation, from label, to label."""
 
-_CELL_ATTRIBUTES = tuple(row.name for row in ATTRIBUTES if row.kind is Kind.CELL)
+_CELL_ATTRIBUTES = {attribute_property(row.name): row.name for row in ATTRIBUTES if row.kind is Kind.CELL}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,11 +92,11 @@ def rows_of(picture: GraphPicture) -> GraphRows:
 
 
 def add_inventory(rows: GraphRows, picture: GraphPicture) -> None:
-    """Append every entity but the UEs, and what connects them."""
+    """Append every entity that has a label, but the UEs, and what connects them."""
     topology = picture.topology
     subscribed = Counter(str(ue.properties.get("slice_id", "")) for ue in topology.of_kind(Kind.UE))
     for entity in topology.entities:
-        if entity.kind is Kind.UE:
+        if entity.kind is Kind.UE or entity.kind.value not in LABEL_OF_KIND:
             continue
         node = _node(entity, scene_id=picture.scene_id, revision=topology.revision)
         if entity.kind is Kind.SLICE:
@@ -103,19 +105,19 @@ def add_inventory(rows: GraphRows, picture: GraphPicture) -> None:
         if entity.kind is Kind.CELL and entity.parent_id in topology:
             rows.add_relation("HAS_CELL", "Site", "Cell", {"from_id": entity.parent_id, "to_id": entity.id})
         elif entity.kind is Kind.LINK:
-            _add_link(rows, entity, topology)
-    for relation in picture.scenario.neighbours:
-        if relation.source_id in topology and relation.target_id in topology:
-            rows.add_relation(
-                "NEIGHBOUR_OF",
-                "Cell",
-                "Cell",
-                {
-                    "from_id": relation.source_id,
-                    "to_id": relation.target_id,
-                    "cell_individual_offset_db": float(relation.cell_individual_offset_db),
-                },
-            )
+            _add_ends(rows, entity, topology)
+    _add_ways(rows, topology)
+    for relation in topology.of_kind(Kind.RELATION):
+        rows.add_relation(
+            "NEIGHBOUR_OF",
+            "Cell",
+            "Cell",
+            {
+                "from_id": relation.properties["source_id"],
+                "to_id": relation.properties["target_id"],
+                "cell_individual_offset_db": float(relation.attributes["cellIndividualOffset"]),
+            },
+        )
 
 
 def _node(entity: Entity, *, scene_id: str, revision: int) -> Row:
@@ -140,25 +142,46 @@ def _node(entity: Entity, *, scene_id: str, revision: int) -> Row:
 
 def cell_attributes(entity: Entity, *, revision: int) -> Row:
     """Return the configured attributes of a cell, 3GPP names and units, None where it has none."""
-    return {name: entity.attributes.get(name) for name in _CELL_ATTRIBUTES} | {"configuration_revision": revision}
+    values = {column: entity.attributes.get(name) for column, name in _CELL_ATTRIBUTES.items()}
+    frequencies = {name: entity.properties.get(name) for name in ("carrier_hz", "bandwidth_hz")}
+    return values | frequencies | {"configuration_revision": revision}
 
 
-def _add_link(rows: GraphRows, link: Entity, topology: Topology) -> None:
-    far, near = str(link.properties.get("a_id", "")), str(link.properties.get("b_id", ""))
-    far_label, near_label = label_of(topology, far), label_of(topology, near)
-    for side, end, label in (("a", far, far_label), ("b", near, near_label)):
+def _ends(link: Entity) -> tuple[str, str]:
+    return str(link.properties.get("a_id", "")), str(link.properties.get("b_id", ""))
+
+
+def _add_ends(rows: GraphRows, link: Entity, topology: Topology) -> None:
+    for side, end in zip("ab", _ends(link), strict=True):
+        label = label_of(topology, end)
         if label is not None:
             rows.add_relation("END_OF", label, "TransportLink", {"from_id": end, "to_id": link.id, "side": side})
-    if far_label is not None and near_label is not None:
+
+
+def _add_ways(rows: GraphRows, topology: Topology) -> None:
+    """Append the hops that traffic takes towards the core as links are configured; links in reserve are no hop."""
+    places = [*topology.of_kind(Kind.SITE), *topology.of_kind(Kind.NODE)]
+    number = {place.id: row for row, place in enumerate(places)}
+    links = [link for link in topology.of_kind(Kind.LINK) if number.keys() >= set(_ends(link))]
+    ends = [(number[a], number[b]) for a, b in map(_ends, links)]
+    metric = [
+        float(link.attributes.get("vsDataTransport.igpMetric", 10.0))
+        if link.attributes.get("administrativeState", "UNLOCKED") == "UNLOCKED"
+        else math.inf
+        for link in links
+    ]
+    core = [number[node.id] for node in topology.of_kind(Kind.NODE) if node.properties.get("role") == "upf"]
+    distance = distances(len(places), ends, metric, core)
+    for row, far, near in hops(distance, ends, metric):
         rows.add_relation(
             "BACKHAUL",
-            far_label,
-            near_label,
+            LABEL_OF_KIND[places[far].kind.value].name,
+            LABEL_OF_KIND[places[near].kind.value].name,
             {
-                "from_id": far,
-                "to_id": near,
-                "link_id": link.id,
-                "capacity_bps": float(link.properties.get("capacity_bps", 0.0)),
+                "from_id": places[far].id,
+                "to_id": places[near].id,
+                "link_id": links[row].id,
+                "capacity_bps": float(links[row].properties.get("capacity_bps", 0.0)),
             },
         )
 

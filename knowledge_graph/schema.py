@@ -130,8 +130,18 @@ def _figures(kind: Kind) -> tuple[Property, ...]:
     return tuple(rows)
 
 
+def attribute_property(name: str) -> str:
+    """Return the property that holds a managed attribute: its name without the class of a vendor extension."""
+    return name.rpartition(".")[2]
+
+
 _MANAGED = tuple(
-    Property(name=row.name, type=_TYPE_OF_ATTRIBUTE[bool(row.choices)], unit=row.unit, about=f"{row.label}, configured")
+    Property(
+        name=attribute_property(row.name),
+        type=_TYPE_OF_ATTRIBUTE[bool(row.choices)],
+        unit=row.unit,
+        about=f"{row.label}, configured",
+    )
     for row in ATTRIBUTES
     if row.kind is Kind.CELL
 )
@@ -158,7 +168,6 @@ LABELS: tuple[Label, ...] = (
             Property(name="azimuth_deg", type=Type.NUMBER, unit="deg", about="boresight, clockwise from north"),
             Property(name="carrier_hz", type=Type.NUMBER, unit="Hz", about="carrier frequency"),
             Property(name="bandwidth_hz", type=Type.NUMBER, unit="Hz", about="channel bandwidth"),
-            Property(name="nRPCI", type=Type.WHOLE, about="physical cell identity"),
             Property(name="environment", about="path-loss scenario of TR 38.901"),
             *_MANAGED,
             Property(name="configuration_revision", type=Type.WHOLE, about="topology revision of the attributes"),
@@ -263,7 +272,7 @@ RELATIONS: tuple[Relation, ...] = (
     ),
     Relation(
         name="BACKHAUL",
-        about="one hop towards the core; the hop is the link link_id",
+        about="one hop that traffic takes towards the core; the hop is the link link_id, links in reserve are none",
         ends=(
             ("Site", "TransportNode"),
             ("Site", "Site"),

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Protocol
 
 import numpy as np
 
@@ -21,10 +22,11 @@ from twin.commands import Command, CommandResult, CommandStage, SetAttributes
 from twin.control import Change
 from twin.entities import Kind
 from twin.kpi import kpis_of
+from twin.ports import WhatIf
 from twin.telemetry import PmReport, TelemetryBatch
 from twin.testing import MemoryJournal, MemoryTelemetryStore
 from twin_app.alarm_log import JournaledAlarmLog
-from twin_app.change_desk import ChangeDesk
+from twin_app.change_desk import ChangeDesk, Judge
 from twin_app.inventory import LiveInventory
 from twin_app.scenarios import ScenarioSpec, build_scenario
 from twin_app.settings import ApprovalSettings, GrpcSettings
@@ -76,6 +78,10 @@ class AgentWorld:
     alarms: JournaledAlarmLog
     changes: ChangeDesk
     agent: Agent
+
+
+class Foresight(WhatIf, Judge, Protocol):
+    """A shadow twin, for questions and for proposals."""
 
 
 async def _ignore(_: Change) -> None:
@@ -133,8 +139,10 @@ async def _fill(store: MemoryTelemetryStore, world: LiveInventory) -> None:
 
 
 @asynccontextmanager
-async def agent_world(*, planner: str = "auto", sick: bool = True) -> AsyncIterator[AgentWorld]:
-    """Open the world; `planner` is `auto`, `minilm` or `linear`."""
+async def agent_world(
+    *, planner: str = "auto", sick: bool = True, foresight: Foresight | None = None
+) -> AsyncIterator[AgentWorld]:
+    """Open the world; `planner` is `auto`, `minilm` or `linear`, `foresight` tries changes out where it is given."""
     journal = MemoryJournal()
     world = LiveInventory(scenario=SCENARIO, scene_id="city", civil=CIVIL, journal=journal)
     world.history_progress = 1.0
@@ -162,6 +170,7 @@ async def agent_world(*, planner: str = "auto", sick: bool = True) -> AsyncItera
         grpc=GrpcSettings(),
         on_change=_ignore,
         on_applied=_applied,
+        shadow=foresight,
     )
     await changes.restore()
     graph = EmbeddedGraph()
@@ -175,6 +184,7 @@ async def agent_world(*, planner: str = "auto", sick: bool = True) -> AsyncItera
         graph=graph,
         alarms=alarms,
         changes=changes,
+        what_if=foresight,
         planner=load_planner(kind=planner),  # pyright: ignore[reportArgumentType]
     )
     try:

@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from twin.entities import Kind
+from twin.handover import MOBILITY_FEATURES
 from twin.kpi import KPIS
-from twin.moments import CELL_FEATURES, LINK_FEATURES, SLICE_FEATURES
+from twin.moments import CELL_FEATURES, SLICE_FEATURES
+from twin.random_access import contention
 from twin.setup_failures import PROCEDURES, Procedure, percent
+from twin.transport import LINK_FEATURES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from twin.random_access import RandomAccess
     from twin.world import World
 
 REPORT_KINDS = (Kind.CELL, Kind.SLICE, Kind.LINK)
@@ -35,12 +39,14 @@ class SetUps:
         failures: RRC set-ups that failed.
         rrc_percent: RRC failure rate over the last 15 minutes.
         drb_percent: DRB failure rate over the last 15 minutes.
+        preambles: Random access preambles received, None where they were not counted.
     """
 
     attempts: NDArray[np.int64]
     failures: NDArray[np.int64]
     rrc_percent: NDArray[np.float64]
     drb_percent: NDArray[np.float64]
+    preambles: NDArray[np.float64] | None = None
 
 
 def draw_set_ups(
@@ -50,23 +56,35 @@ def draw_set_ups(
     week_second: NDArray[np.float64],
     sim_time_s: NDArray[np.float64],
     rng: np.random.Generator,
+    access: RandomAccess | None = None,
 ) -> dict[Procedure, tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Return (attempts, failures) by procedure, ``[num_times, num_cells]`` each, for sums of whole periods.
 
     Attempts are Poisson around what the connections ask for; each fails with the fitted probability, or for want
-    of signal. Every successful RRC set-up attempts one bearer.
+    of signal, or by collisions of preambles, or because random access is sick. Every successful RRC set-up attempts
+    one bearer.
     """
     expected = sums[..., CELL_FEATURES.index("attempts")]
-    lost = sums[..., CELL_FEATURES.index("no_signal")] / np.maximum(expected, 1e-9)
+    failing = sums[..., CELL_FEATURES.index("no_signal")]
+    if access is not None:
+        expected, failing = expected + access.knocks, failing + access.refused + access.knocks
+    lost = np.minimum(failing / np.maximum(expected, 1e-9), 1.0)
+    collided = contention(expected / np.maximum(sums[..., CELL_FEATURES.index("time_s")], 1e-9))[1]
     attempts = rng.poisson(expected)
     drawn: dict[Procedure, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
     for name in PROCEDURES:
         chance = world.failures.probability(name, week_second=week_second, sim_time_s=sim_time_s)
-        chance = np.clip(1.0 - (1.0 - chance) * (1.0 - lost), 0.0, 1.0)
+        chance = np.clip(1.0 - (1.0 - chance) * (1.0 - lost) * (1.0 - collided), 0.0, 1.0)
         failures = rng.binomial(attempts, chance)
         drawn[name] = (attempts, failures)
         attempts = attempts - failures
     return drawn
+
+
+def preambles(sums: NDArray[np.float64], attempts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the random access preambles that attempts cost, those that collided and were repeated included."""
+    sent, _ = contention(attempts / np.maximum(sums[..., CELL_FEATURES.index("time_s")], 1e-9))
+    return np.rint(attempts * sent)
 
 
 def set_ups_of(drawn: dict[Procedure, tuple[NDArray[np.int64], NDArray[np.int64]]]) -> SetUps:
@@ -86,7 +104,8 @@ def report_values(
     slices: NDArray[np.float64],
     links: NDArray[np.float64],
     set_ups: SetUps,
-    handovers: NDArray[np.float64] | None,
+    mobility: NDArray[np.float64] | None = None,
+    most_connected: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float32]:
     """Return ``[..., num_cells + num_slices + num_links, len(COUNTERS)] float32``; NaN where an entity has none.
 
@@ -95,9 +114,11 @@ def report_values(
         slices: ``[..., num_slices, len(SLICE_FEATURES)]``.
         links: ``[..., num_links, len(LINK_FEATURES)]``.
         set_ups: Attempts and failures of the period.
-        handovers: ``[..., num_cells]`` successful outgoing handovers; None in the past, which cannot count them.
+        mobility: ``[..., num_cells, len(MOBILITY_FEATURES)]`` counts; None in the past, which has no ticks.
+        most_connected: ``[..., num_cells]`` highest number of connections; None in the past.
     """
-    blocks = (_cell_columns(cells, set_ups, handovers), _slice_columns(slices), _link_columns(links))
+    live = _live_columns(set_ups, mobility, most_connected)
+    blocks = (_cell_columns(cells, set_ups) | live, _slice_columns(slices), _link_columns(links))
     sizes = (cells.shape[-2], slices.shape[-2], links.shape[-2])
     values = np.full((*cells.shape[:-2], sum(sizes), len(COUNTERS)), np.nan, dtype=np.float32)
     start = 0
@@ -123,6 +144,8 @@ def _traffic(feature: Columns) -> Columns:
         "RRC.ConnMean": feature["connected"] / time_s,
         "DRB.MeanActiveUeDl": feature["active"] / time_s,
         "DRB.RlcSduDelayDl": _ratio(feature["bit_delay"], feature["bits"], 1.0),
+        "DRB.RlcPacketDropRateDl": 100.0 * _ratio(feature["dropped_bits"], feature["offered_bits"], 1.0),
+        "vsData6gUrllcViolation": 100.0 * _ratio(feature["late_bits"], feature["budgeted_bits"], 1.0),
     }
 
 
@@ -130,15 +153,42 @@ def _columns(sums: NDArray[np.float64], names: tuple[str, ...]) -> Columns:
     return {name: sums[..., place] for place, name in enumerate(names)}
 
 
-def _cell_columns(sums: NDArray[np.float64], set_ups: SetUps, handovers: NDArray[np.float64] | None) -> Columns:
+_MOBILITY_KPIS = dict(
+    zip(
+        MOBILITY_FEATURES,
+        (
+            "MM.HoPrepIntraReq", "MM.HoPrepIntraSucc", "MM.HoExeIntraReq", "MM.HoExeIntraSucc", "HO.IntraSys.TooEarly",
+            "HO.IntraSys.TooLate", "HO.IntraSys.ToWrongCell", "vsData6gHoPingPong", "RRC.ReEstabAtt",
+            "RRC.ReEstabSuccWithUeContext", "vsData6gRadioLinkFailures",
+        ),
+        strict=True,
+    )
+)  # fmt: skip
+"""TS 28.552 has no counter of failed intra-gNB executions: they are MM.HoExeIntraReq less MM.HoExeIntraSucc."""
+
+
+def _live_columns(
+    set_ups: SetUps, mobility: NDArray[np.float64] | None, most_connected: NDArray[np.float64] | None
+) -> Columns:
+    """Return the KPIs that only a network with ticks can count."""
+    columns: Columns = {}
+    if mobility is not None:
+        columns |= {_MOBILITY_KPIS[name]: mobility[..., place] for place, name in enumerate(MOBILITY_FEATURES)}
+    if most_connected is not None:
+        columns["RRC.ConnMax"] = most_connected
+    if set_ups.preambles is not None:
+        columns["RACH.PreambleACell"] = set_ups.preambles
+    return columns
+
+
+def _cell_columns(sums: NDArray[np.float64], set_ups: SetUps) -> Columns:
     feature = _columns(sums, CELL_FEATURES)
     someone = 1e-6 * np.maximum(feature["time_s"], 1e-9)
 
     def mean_of_users(name: str) -> NDArray[np.float64]:
         return np.where(feature["connected"] > someone, feature[name] / np.maximum(feature["connected"], 1e-12), np.nan)
 
-    columns = _traffic(feature)
-    columns |= {
+    return _traffic(feature) | {
         "RRC.ConnEstabAtt": set_ups.attempts.astype(np.float64),
         "RRC.ConnEstabSucc": (set_ups.attempts - set_ups.failures).astype(np.float64),
         "vsData6gRrcSetupFailureRate": set_ups.rrc_percent,
@@ -146,15 +196,18 @@ def _cell_columns(sums: NDArray[np.float64], set_ups: SetUps, handovers: NDArray
         "vsData6gMeanSsRsrp": mean_of_users("rsrp"),
         "vsData6gMeanSsSinr": mean_of_users("sinr"),
         "vsData6gMeanCqi": mean_of_users("cqi"),
+        "vsData6gMeanSsRsrq": mean_of_users("rsrq"),
+        "vsData6gWeakCoverage": 100.0 * mean_of_users("weak"),
+        "RRU.PrbAvailDl": feature["prbs"] / np.maximum(feature["time_s"], 1e-9),
+        "RRU.PrbUsedDl": feature["share"] * feature["prbs"] / np.maximum(feature["time_s"], 1e-9) ** 2,
         "PEE.AvgPower": feature["energy_j"] / np.maximum(feature["time_s"], 1e-9),
+        "PEE.Energy": feature["energy_j"] / 3.6e6,
     }
-    if handovers is not None:
-        columns["MM.HoExeIntraSucc"] = handovers
-    return columns
 
 
 def _slice_columns(sums: NDArray[np.float64]) -> Columns:
-    return _traffic(_columns(sums, SLICE_FEATURES))
+    feature = _columns(sums, SLICE_FEATURES)
+    return _traffic(feature) | {"RRU.PrbUsedDl": feature["prbs"] / np.maximum(feature["time_s"], 1e-9)}
 
 
 def _link_columns(sums: NDArray[np.float64]) -> Columns:
@@ -163,4 +216,6 @@ def _link_columns(sums: NDArray[np.float64]) -> Columns:
     return {
         "vsData6gLinkLoad": np.minimum(100.0 * feature["load"] / time_s, 1000.0),
         "vsData6gLinkThroughput": feature["bits"] / 1e6 / time_s,
+        "vsData6gLinkDelay": _ratio(feature["delay"], feature["up_s"], 1e-9),
+        "vsData6gLinkLoss": 100.0 * _ratio(feature["lost_bits"], feature["bits"] + feature["lost_bits"], 1.0),
     }

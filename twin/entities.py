@@ -29,6 +29,10 @@ class Kind(StrEnum):
     NODE = "node"
     BUILDING = "building"
     PLACE = "place"
+    RELATION = "relation"
+    POLICY = "policy"
+    RIS = "ris"
+    TARGET = "target"
 
 
 class LandUse(StrEnum):
@@ -44,7 +48,12 @@ class AdministrativeState(StrEnum):
     """TS 28.625 administrativeState of an NRCellDU."""
 
     LOCKED = "LOCKED"
+    SHUTTING_DOWN = "SHUTTING DOWN"
     UNLOCKED = "UNLOCKED"
+
+
+Environment = Literal["UMa", "UMi", "RMa", "InH", "SubTHz"]
+"""Path-loss scenario: four of TR 38.901 table 7.4.1-1, and line of sight above 100 GHz (:mod:`twin.sixg`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +81,7 @@ class Cell:
         azimuth_deg: Boresight, clockwise from north.
         tilt_deg: Electrical tilt, positive = down.
         tx_power_dbm: Total carrier power at the antenna port.
-        environment: Path-loss scenario of TR 38.901.
+        environment: Path-loss scenario.
     """
 
     id: str
@@ -86,7 +95,7 @@ class Cell:
     tx_power_dbm: float
     carrier_hz: float
     bandwidth_hz: float
-    environment: Literal["UMa", "UMi"]
+    environment: Environment
     nr_pci: int
     administrative_state: AdministrativeState = AdministrativeState.UNLOCKED
 
@@ -99,6 +108,7 @@ class UserEquipment:
         mobility: How it moves on the street graph.
         land_use: Land use of its home place, whose daily curve drives its activity.
         home_m: Where it starts (east, north).
+        group: Behaviour profile (:mod:`twin.traffic.groups`).
     """
 
     id: str
@@ -107,6 +117,7 @@ class UserEquipment:
     land_use: LandUse
     home_m: tuple[float, float]
     indoor: bool = False
+    group: str = "resident"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,13 +144,20 @@ class TransportNode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransportLink:
-    """A backhaul link between two nodes or sites (``a_id`` is the end farther from the core)."""
+    """A link between two nodes or sites (``a_id`` is the end farther from the core).
+
+    Attributes:
+        length_m: Way of the light; 0 = the straight line between its ends.
+        igp_metric: Cost that routing adds up.
+    """
 
     id: str
     name: str
     a_id: str
     b_id: str
     capacity_bps: float
+    length_m: float = 0.0
+    igp_metric: int = 10
     dn: str = ""
     aliases: tuple[str, ...] = ()
 
@@ -151,6 +169,76 @@ class NeighbourRelation:
     source_id: str
     target_id: str
     cell_individual_offset_db: float = 0.0
+
+    @property
+    def id(self) -> str:
+        """``relation-7-2-8-1``: from cell 7-2 to cell 8-1."""
+        return f"relation-{self.source_id.removeprefix('cell-')}-{self.target_id.removeprefix('cell-')}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RrmPolicy:
+    """An RRMPolicyRatio of one gNB-DU for one slice: shares of the PRBs of each of its cells (TS 28.541 4.3.36).
+
+    Attributes:
+        min_percent: Given when wanted, lent when not.
+        max_percent: Never more.
+        dedicated_percent: Kept even when nobody of the slice wants it.
+    """
+
+    site_id: str
+    slice_id: str
+    min_percent: float = 0.0
+    max_percent: float = 100.0
+    dedicated_percent: float = 0.0
+
+    @property
+    def id(self) -> str:
+        """``policy-7-embb``: of site 7 for slice-embb."""
+        return f"policy-{self.site_id.removeprefix('site-')}-{self.slice_id.removeprefix('slice-')}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RisPanel:
+    """A reconfigurable intelligent surface on a wall.
+
+    Attributes:
+        position_m: Its centre.
+        azimuth_deg: Where it faces, clockwise from north.
+        columns: Elements side by side, half a wavelength apart.
+        rows: Elements one above the other.
+        cell_id: The cell that illuminates it.
+        phase_profile_index: Entry of its codebook in force at the start.
+    """
+
+    id: str
+    name: str
+    position_m: Position
+    azimuth_deg: float
+    columns: int
+    rows: int
+    cell_id: str
+    phase_profile_index: int = 0
+    dn: str = ""
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SensingTarget:
+    """Something that cells detect by its echo.
+
+    Attributes:
+        path_m: Places that it passes, round and round (east, north, up).
+        speed_mps: How fast; 0 = it stays at the first place.
+        rcs_m2: Mean radar cross-section.
+    """
+
+    id: str
+    name: str
+    path_m: tuple[Position, ...]
+    speed_mps: float
+    rcs_m2: float
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -18,11 +18,14 @@ A message says what happened, the value in backticks, and what to do about it.
     |   |-- StaleRevision         expected revision is not the current one
     |   |-- DigestMismatch        the approver saw another plan than the one that stands
     |   |-- InvalidTransition     the change is not in a state that allows this
+    |   |-- AgainstAdvice         the shadow twin predicts harm and nobody said to go on despite it
+    |   |-- Cancelled             somebody called it off before it was done
     |   `-- KeyReused             Idempotency-Key used before with another body (REST 422)
     |-- Unauthenticated           no or wrong token (REST 401)
     |-- PermissionDenied          the caller's role lacks the scope (REST 403)
     |-- Unavailable               a part is away; try again later (REST 503)
     |   |-- SceneUnavailable      no scene is connected
+    |   |-- ShadowUnavailable     the shadow twin cannot run: no state, switched off, or its process died
     |   |-- GraphUnavailable      the graph child died or is being rebuilt
     |   |-- StoreUnavailable      the telemetry store or the journal cannot be used
     |   |-- DeadlineExceeded      it took longer than its time-out (REST 504)
@@ -99,6 +102,14 @@ class InvalidTransition(Conflict):
     """The change is not in a state that allows this."""
 
 
+class AgainstAdvice(Conflict):
+    """The shadow twin predicts harm and nobody said to go on despite it."""
+
+
+class Cancelled(Conflict):
+    """Somebody called it off before it was done."""
+
+
 class KeyReused(Conflict):
     """An Idempotency-Key was used before with another body."""
 
@@ -117,6 +128,10 @@ class Unavailable(TwinError):
 
 class SceneUnavailable(Unavailable):
     """No scene is connected that could do this."""
+
+
+class ShadowUnavailable(Unavailable):
+    """The shadow twin cannot run: no state, switched off, or its process died."""
 
 
 class GraphUnavailable(Unavailable):

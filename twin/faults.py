@@ -1,20 +1,23 @@
-"""The fault catalogue: what can be broken on purpose, and how hard.
+"""The fault catalogue: what can be broken on purpose, how hard, how it shows, and what repairs it.
 
-A fault changes the network behind the back of its configuration: the managed attributes read as before, only the
-figures tell. Labels of active faults travel to the instructor alone.
+Two sorts. A hidden fault changes the network behind the back of its configuration: the managed attributes read as
+before, only the figures tell. A misconfiguration writes wrong values, which anybody can read. Labels of active faults
+travel to the instructor alone. What faults do to the model is :mod:`twin.fault_effects`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from twin.entities import Kind
+from twin.commands import SetAttribute
+from twin.entities import AdministrativeState, Kind
 from twin.errors import InvalidInput, NotFound, OutOfRange, UnknownName
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
+    from twin.attributes import AttributeValue
     from twin.commands import ManageFault
 
 
@@ -28,6 +31,7 @@ class Fault:
         effect: The quantity that severity 0..1 spans, with its unit in words.
         mild: Effect at severity 0.
         severe: Effect at severity 1.
+        hidden: False for a misconfiguration, which can be read.
         signature: How it shows in the KPIs.
         remedy: The right fix.
     """
@@ -38,6 +42,7 @@ class Fault:
     effect: str
     mild: float
     severe: float
+    hidden: bool
     signature: str
     remedy: str
 
@@ -46,16 +51,151 @@ class Fault:
         return self.mild + (self.severe - self.mild) * severity
 
 
+_CELL = (Kind.CELL,)
+
 FAULTS: tuple[Fault, ...] = (
     Fault(
         name="power-loss",
         title="power amplifier failure",
-        kinds=(Kind.CELL,),
+        kinds=_CELL,
         effect="loss of radiated power in dB",
         mild=6.0,
         severe=20.0,
+        hidden=True,
         signature="RSRP and CQI of the cell down, its users move to the neighbours, configured power unchanged",
         remedy="raise power or tilt up the neighbours; replace the amplifier",
+    ),
+    Fault(
+        name="sleeping-cell",
+        title="sleeping cell: random access is dead",
+        kinds=_CELL,
+        effect="share of random accesses and incoming handovers that fail",
+        mild=0.7,
+        severe=1.0,
+        hidden=True,
+        signature="RRC attempts go on, successes stop; connections and PRB load fall, the neighbours' load rises",
+        remedy="restart the cell: administrativeState LOCKED, then UNLOCKED",
+    ),
+    Fault(
+        name="coverage-hole",
+        title="a new obstacle shadows a part of the cell",
+        kinds=_CELL,
+        effect="loss on every way into the shadowed place in dB",
+        mild=12.0,
+        severe=30.0,
+        hidden=True,
+        signature="more connections under -110 dBm, radio link failures and re-establishments at one place",
+        remedy="more power, less tilt, or a RIS panel towards the place",
+    ),
+    Fault(
+        name="excess-downtilt",
+        title="excess downtilt",
+        kinds=_CELL,
+        effect="degrees of tilt too many",
+        mild=4.0,
+        severe=9.0,
+        hidden=False,
+        signature="RSRP at the edge of the cell down, connections move to the neighbours, served distance down",
+        remedy="tilt up again",
+    ),
+    Fault(
+        name="over-shooting",
+        title="over-shooting cell",
+        kinds=_CELL,
+        effect="degrees of tilt too few, with 3 dB more power",
+        mild=4.0,
+        severe=8.0,
+        hidden=False,
+        signature="served distance up, interference at far cells up, their SINR down",
+        remedy="tilt down, power back",
+    ),
+    Fault(
+        name="pci-collision",
+        title="neighbours share a physical cell identity",
+        kinds=_CELL,
+        effect="how many neighbours get the identity of the cell",
+        mild=1.0,
+        severe=3.0,
+        hidden=False,
+        signature="handovers to these neighbours fail, SINR low in spite of good RSRP at the border",
+        remedy="give one of them another nRPCI",
+    ),
+    Fault(
+        name="external-interference",
+        title="external interferer",
+        kinds=_CELL,
+        effect="rise of noise in dB around the place",
+        mild=5.0,
+        severe=20.0,
+        hidden=True,
+        signature="SINR and CQI down, PRB load up, RSRP normal",
+        remedy="move the cell to another carrier, or its load to the neighbours",
+    ),
+    Fault(
+        name="flash-crowd",
+        title="flash crowd",
+        kinds=(Kind.CELL, Kind.SITE),
+        effect="factor on the demand around the place",
+        mild=4.0,
+        severe=10.0,
+        hidden=True,
+        signature="PRB load above 90 %, throughput down, delay up, SINR normal",
+        remedy="shift the border by cellIndividualOffset, raise the slice's share, wake a sleeping cell",
+    ),
+    Fault(
+        name="backhaul-degradation",
+        title="degraded backhaul link",
+        kinds=(Kind.LINK,),
+        effect="share of the capacity that is lost",
+        mild=0.9,
+        severe=0.99,
+        hidden=True,
+        signature="throughput down and delay up on all cells behind the link, PRB load low, radio normal",
+        remedy="route around the link by its metric, or limit rates; it is not the radio",
+    ),
+    Fault(
+        name="missing-neighbour",
+        title="missing neighbour relation",
+        kinds=(Kind.CELL, Kind.RELATION),
+        effect="how many relations are missing, both ways each",
+        mild=1.0,
+        severe=4.0,
+        hidden=False,
+        signature="handovers too late and radio link failures on one border",
+        remedy="allow the handover again: isHOAllowed true",
+    ),
+    Fault(
+        name="ping-pong",
+        title="handover parameters that let UEs swing",
+        kinds=_CELL,
+        effect="dB by which the A3 offset lies too low",
+        mild=4.0,
+        severe=6.0,
+        hidden=False,
+        signature="many handovers, returns within two seconds, throughput a little down",
+        remedy="a3Offset, hysteresis and timeToTrigger back to their usual values",
+    ),
+    Fault(
+        name="slice-misconfiguration",
+        title="slice policy that starves the others",
+        kinds=(Kind.SITE,),
+        effect="share of PRBs dedicated to a slice that does not need them, in %",
+        mild=60.0,
+        severe=90.0,
+        hidden=False,
+        signature="throughput of one slice down on all cells of the site while PRBs stay idle",
+        remedy="rRMPolicyDedicatedRatio, rRMPolicyMinRatio and rRMPolicyMaxRatio back",
+    ),
+    Fault(
+        name="stuck-energy-saving",
+        title="energy saving at the peak",
+        kinds=_CELL,
+        effect="nothing to scale: the cell sleeps",
+        mild=1.0,
+        severe=1.0,
+        hidden=False,
+        signature="the cell carries nothing and draws little power, its neighbours are congested",
+        remedy="energySavingControl toBeNotEnergySaving",
     ),
 )
 
@@ -75,12 +215,30 @@ def fault(name: str) -> Fault:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """One value that a misconfiguration put in force.
+
+    Attributes:
+        right: What stood there before, which is the fix.
+    """
+
+    entity_id: str
+    attribute: str
+    wrong: AttributeValue
+    right: AttributeValue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ActiveFault:
     """A fault that acts now.
 
     Attributes:
         effect: Size of the effect in the unit of the catalogue row.
         since_s: Simulated seconds of its injection.
+        place_m: Where it is, east and north, for a fault with a place.
+        radius_m: How far it reaches from there.
+        carrier_hz: The carrier that it disturbs.
+        written: What a misconfiguration changed.
     """
 
     fault: str
@@ -88,37 +246,85 @@ class ActiveFault:
     severity: float
     effect: float
     since_s: float
+    place_m: tuple[float, float] | None = None
+    radius_m: float = 0.0
+    carrier_hz: float = 0.0
+    written: tuple[Written, ...] = ()
+
+    @property
+    def fix(self) -> tuple[SetAttribute, ...]:
+        """The orders that repair it, as far as orders can."""
+        if self.fault == "sleeping-cell":
+            states = (AdministrativeState.LOCKED, AdministrativeState.UNLOCKED)
+            return tuple(
+                SetAttribute(entity_id=self.entity_id, attribute="administrativeState", value=state.value)
+                for state in states
+            )
+        return tuple(
+            SetAttribute(entity_id=one.entity_id, attribute=one.attribute, value=one.right) for one in self.written
+        )
 
 
-def managed(
-    active: Iterable[ActiveFault], order: ManageFault, *, kind: Kind, sim_time_s: float
-) -> tuple[ActiveFault, ...]:
-    """Return the active faults after an order; injecting again replaces the severity.
+def checked(order: ManageFault, *, kind: Kind) -> Fault:
+    """Return the catalogue row that an order means.
 
     Raises:
         UnknownName: The catalogue has no such fault.
         InvalidInput: This fault cannot befall this kind of entity.
         OutOfRange: Severity outside 0..1.
-        NotFound: The order clears a fault that is not there.
     """
     row = fault(order.fault)
     if kind not in row.kinds:
-        kinds = ", ".join(kind.value for kind in row.kinds)
+        kinds = " or a ".join(kind.value for kind in row.kinds)
         raise InvalidInput(f"`{row.name}` befalls a {kinds}; `{order.entity_id}` is a {kind.value}")
-    rest = tuple(one for one in active if (one.fault, one.entity_id) != (order.fault, order.entity_id))
-    if order.operation == "clear":
-        if len(rest) == len(tuple(active)):
-            raise NotFound(f"`{order.entity_id}` has no active fault `{order.fault}`; nothing to clear")
-        return rest
     if not 0.0 <= order.severity <= 1.0:
         raise OutOfRange(f"the severity of a fault lies in 0..1; `{order.severity:g}` does not")
-    return (
-        *rest,
-        ActiveFault(
-            fault=row.name,
-            entity_id=order.entity_id,
-            severity=order.severity,
-            effect=row.effect_at(order.severity),
-            since_s=sim_time_s,
-        ),
-    )
+    return row
+
+
+def without(active: Iterable[ActiveFault], order: ManageFault) -> tuple[ActiveFault, tuple[ActiveFault, ...]]:
+    """Return the fault that an order clears, and the others.
+
+    Raises:
+        NotFound: It is not there.
+    """
+    everything = tuple(active)
+    rest = tuple(one for one in everything if (one.fault, one.entity_id) != (order.fault, order.entity_id))
+    if len(rest) == len(everything):
+        raise NotFound(f"`{order.entity_id}` has no active fault `{order.fault}`; nothing to clear")
+    return next(one for one in everything if one not in rest), rest
+
+
+def repaired(active: Iterable[ActiveFault], order: SetAttribute, *, before: AttributeValue) -> tuple[ActiveFault, ...]:
+    """Return the faults left after an order: a restart wakes a sleeping cell, another value ends a mistake."""
+    left: list[ActiveFault] = []
+    for one in active:
+        if (
+            one.fault == "sleeping-cell"
+            and one.entity_id == order.entity_id
+            and order.attribute == "administrativeState"
+            and before == AdministrativeState.LOCKED.value
+            and order.value == AdministrativeState.UNLOCKED.value
+        ):
+            continue
+        if one.written:
+            kept = tuple(
+                w
+                for w in one.written
+                if (w.entity_id, w.attribute) != (order.entity_id, order.attribute) or w.wrong == order.value
+            )
+            if not kept:
+                continue
+            left.append(replace(one, written=kept))
+        else:
+            left.append(one)
+    return tuple(left)
+
+
+def from_document(row: Mapping[str, object]) -> ActiveFault:
+    """Return an active fault from the document that `dataclasses.asdict` made of it."""
+    facts = dict(row)
+    place = facts.get("place_m")
+    facts["place_m"] = None if place is None else (float(place[0]), float(place[1]))  # type: ignore[index]
+    facts["written"] = tuple(Written(**one) for one in facts.get("written", ()))  # type: ignore[arg-type,union-attr]
+    return ActiveFault(**facts)  # type: ignore[arg-type]

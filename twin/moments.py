@@ -6,61 +6,104 @@ makes history and present comparable. Users are the UEs followed by the points o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from twin.energy import power_w
+from twin import kernels
 from twin.radio import link
-from twin.scheduler import water_fill
-from twin.setup_failures import ATTEMPTS_PER_CONNECTION_S, coverage_failure
+from twin.scheduler import CELL_SUMS, DAMPING, SLICE_SUMS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
+    from twin.kernels import Kernel
+    from twin.slicing import Pools
+    from twin.transport import Transport
     from twin.world import World
 
 IDLE_ACTIVITY = 0.05
-"""Share of power that an idle cell radiates for synchronisation signals and system information."""
-DAMPING = 0.7
-BASE_DELAY_MS = 2.0
-"""Slot alignment, processing and one retransmission in ten at 30 kHz."""
-BURST_BIT = 0.1e6
-"""Mean amount of data that arrives together; its transfer time is the queueing part of the delay."""
-MAX_DELAY_MS = 1000.0
+"""Share of power that an idle cell radiates for synchronisation signals and system information every 20 ms."""
+STEADY_ACTIVITY = 0.01
+"""The part of it that does not depend on the SSB period: paging and tracking signals."""
+SSB_PERIOD_MS = 20.0
 MAX_NEED = 0.12
 """No single user asks for more than this share of a cell: applications step down when the radio is poor."""
 MAX_CROWD_NEED = 0.025
-KNEE = 0.75
-"""Load up to which the crowd gets all it asks for; beyond, its adaptive applications step down smoothly."""
 
-CELL_FEATURES = (
-    "time_s", "share", "bits", "connected", "active", "rsrp", "sinr", "cqi", "bit_delay", "energy_j",
-    "attempts", "no_signal",
-)  # fmt: skip
-"""Columns of the additive sums that KPIs are made from; all but the first per cell and already times seconds."""
-SLICE_FEATURES = ("time_s", "share", "bits", "connected", "active", "bit_delay")
-LINK_FEATURES = ("time_s", "load", "bits")
+CELL_FEATURES = (*CELL_SUMS, "time_s", "energy_j", "prbs")
+"""Columns of the additive sums that KPIs are made from, all times seconds; `prbs` are those of a cell on the air."""
+SLICE_FEATURES = (*SLICE_SUMS, "time_s", "prbs")
+"""`share` and `prbs` (in use) are means over the cells on the air."""
+_SHARE, _TIME, _ENERGY, _PRBS = (CELL_FEATURES.index(name) for name in ("share", "time_s", "energy_j", "prbs"))
+_S_TIME, _S_PRBS = SLICE_FEATURES.index("time_s"), SLICE_FEATURES.index("prbs")
+_S_PER_CELL = [SLICE_FEATURES.index("share"), _S_PRBS]
+_NOTHING = np.zeros((0, 0), dtype=np.float32)
+
+
+def idle_activity(ssb_period_ms: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return the share of resources and power that goes into common signals, for each SSB period.
+
+    Bursts of SSB, and system information beside them, are counted to repeat with the period: twice as often, twice
+    the share. A model of ours; TS 38.213 section 13 lets SIB1 repeat by itself.
+    """
+    return (STEADY_ACTIVITY + (IDLE_ACTIVITY - STEADY_ACTIVITY) * SSB_PERIOD_MS / ssb_period_ms).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Carriers:
+    """The carriers of all cells as configured now.
+
+    Attributes:
+        bandwidth_hz: ``[C] float64``.
+        idle: ``[C] float32`` share of resources for common signals, see :func:`idle_activity`.
+        noise_mw: ``[C] float32`` thermal noise and noise figure.
+        num_prb: ``[C] float64``.
+        rate_hz: ``[C] float32`` bandwidth for user data; spectral efficiency already counts the usual overhead.
+    """
+
+    bandwidth_hz: NDArray[np.float64]
+    idle: NDArray[np.float32]
+    noise_mw: NDArray[np.float32] = field(init=False)
+    num_prb: NDArray[np.float64] = field(init=False)
+    rate_hz: NDArray[np.float32] = field(init=False)
+
+    def __post_init__(self) -> None:
+        for name, value in {
+            "noise_mw": np.array([link.noise_mw(hz) for hz in self.bandwidth_hz], dtype=np.float32),
+            "num_prb": np.array([float(link.num_resource_blocks(hz)) for hz in self.bandwidth_hz]),
+            "rate_hz": (self.bandwidth_hz * (1.0 - self.idle) / (1.0 - IDLE_ACTIVITY)).astype(np.float32),
+        }.items():
+            object.__setattr__(self, name, value)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Moment:
-    """What goes in; ``T`` moments, ``N`` users, ``C`` cells.
+    """What goes in; ``T`` moments, ``N`` users, ``C`` cells, ``K`` cells that assist.
 
     Attributes:
         serving: ``[T, N] int64`` cell column, -1 = none.
         rsrp_dbm: ``[T, N] float32`` of the serving cell.
         signal_mw: ``[T, N] float32`` received power of the serving cell at full load.
-        total_mw: From activity ``[T, C]`` to all received power on the serving carrier, ``[T, N]``.
+        total_mw: From activity ``[T, C]`` to all received power on the serving carrier, ``[T, N] float32``.
         demand_bps: ``[T, N] float32``.
         connected: ``[T, N] float32`` subscribers in connected mode that a user stands for.
         load: ``[T, C] float32`` first guess.
-        max_output_w: ``[C] float32`` radiated power at full load.
-        awake: ``[C] bool``, False when locked.
-        nominal_rsrp_dbm: ``[N] float32`` RSRP under the scenario's own configuration, None = this is it.
+        max_output_w: ``[C] float32`` radiated power at full load, 0 off the air.
+        awake: ``[C] bool``, False where the radio is off.
+        carriers: None = as the scenario states.
+        pools: Slice pools, None = no bounds.
+        external_mw: ``[T, N] float32`` disturbance that no cell's load explains: namesakes of the serving cell
+            (:func:`twin.neighbours.shared_identity_mw`), jammers; None = none.
+        assist_cells: ``[T, N, K] int64`` cells that serve a user together with the serving one, -1 = none: their
+            power joins the signal (non-coherent sum) and the same share of their PRBs is taken.
+        assist_mw: ``[T, N, K] float32`` received power of these at full load.
+        planned_failure: ``[N] float32`` share of set-ups lost for want of signal by plan, None = do not compare.
+        served_share: ``[T, N] float32`` part of the moment in which a user can be sent data, None = all of it.
+        transport: The links as they are set now, None = as the scenario states.
     """
 
     serving: NDArray[np.int64]
@@ -72,7 +115,14 @@ class Moment:
     load: NDArray[np.float32]
     max_output_w: NDArray[np.float32]
     awake: NDArray[np.bool_]
-    nominal_rsrp_dbm: NDArray[np.float32] | None = None
+    carriers: Carriers | None = None
+    pools: Pools | None = None
+    external_mw: NDArray[np.float32] | None = None
+    assist_cells: NDArray[np.int64] | None = None
+    assist_mw: NDArray[np.float32] | None = None
+    planned_failure: NDArray[np.float32] | None = None
+    served_share: NDArray[np.float32] | None = None
+    transport: Transport | None = None
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -81,141 +131,103 @@ class Outcome:
 
     Attributes:
         load: ``[T, C] float32`` share of PRBs used.
-        sinr_db: ``[T, N] float32``.
+        guess: ``[T, C] float32`` where load and interference are heading: the next tick's first guess.
+        sinr_db: ``[T, N] float32``, -inf without a cell; so is `rsrq_db`.
+        rsrq_db: ``[T, N] float32``.
         throughput_bps: ``[T, N] float32`` what a user's data gets while some is waiting.
+        delay_ms: ``[T, N] float32`` of a packet from core to UE, NaN where none is served.
+        late: ``[T, N] float32`` probability that it exceeds the slice's budget, NaN without a budget.
+        granted: ``[T, C, S] float64`` PRBs that each slice got on air, before transport held anything back.
         cells: ``[T, C, len(CELL_FEATURES)] float64`` sums per second.
-        slices: ``[T, num_slices, len(SLICE_FEATURES)] float64``.
-        links: ``[T, num_links, len(LINK_FEATURES)] float64``.
+        slices: ``[T, S, len(SLICE_FEATURES)] float64``.
+        links: ``[T, L, len(LINK_FEATURES)] float64``.
     """
 
     load: NDArray[np.float32]
+    guess: NDArray[np.float32]
     sinr_db: NDArray[np.float32]
+    rsrq_db: NDArray[np.float32]
     throughput_bps: NDArray[np.float32]
+    delay_ms: NDArray[np.float32]
+    late: NDArray[np.float32]
+    granted: NDArray[np.float64]
     cells: NDArray[np.float64]
     slices: NDArray[np.float64]
     links: NDArray[np.float64]
 
 
-def evaluate(world: World, moment: Moment, *, iterations: int) -> Outcome:
-    """Solve load and interference as a damped fixed point, share the resources, and sum what happened per second."""
-    moments, users = moment.serving.shape
-    cells = world.num_cells
-    served_by = np.where(moment.serving >= 0, moment.serving, cells)
-    group = (served_by + np.arange(moments)[:, None] * (cells + 1)).ravel()
-    bandwidth = np.append(world.bandwidth_hz, 1.0).astype(np.float32)[served_by]
-    noise = np.append(world.noise_mw, 1.0).astype(np.float32)[served_by]
-    most = world.max_need
-    load = moment.load
-    sinr_db, rate, need, wanted = moment.signal_mw, moment.signal_mw, moment.demand_bps, np.zeros(0)
-    for step in range(iterations + 1):
-        activity = IDLE_ACTIVITY + (1.0 - IDLE_ACTIVITY) * load
-        own = (
-            np.append(activity, np.zeros((moments, 1), dtype=np.float32), axis=1).ravel()[group].reshape(moments, users)
-        )
-        disturbance = np.maximum(moment.total_mw(activity) - own * moment.signal_mw, 0.0) + noise
-        sinr_db = np.float32(10.0) * np.log10(np.maximum(moment.signal_mw, 1e-20) / disturbance)
-        rate = link.spectral_efficiency(sinr_db) * bandwidth
-        need = np.minimum(moment.demand_bps / np.maximum(rate, 1.0), most)
-        wanted = _sums(group, need, moments * (cells + 1))
-        if step < iterations:
-            goal = np.minimum(elastic(wanted), 1.0).reshape(moments, -1)[:, :cells]
-            load = load + np.float32(DAMPING) * (goal.astype(np.float32) - load)
-    patience = (elastic(wanted) / np.maximum(wanted, 1e-12)).astype(np.float32)[group].reshape(moments, users)
-    need = np.where(world.is_crowd, need * patience, need)
-    return _share(world, moment, group=group, need=need, rate=rate, sinr_db=sinr_db)
+def evaluate(world: World, moment: Moment, *, iterations: int, kernel: Kernel | None = None) -> Outcome:
+    """Settle load and interference, share the resources, and sum what happened per second.
 
-
-def elastic(wanted: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the load that a wanted load becomes when adaptive applications step down beyond the knee; below 1."""
-    return np.where(wanted <= KNEE, wanted, 1.0 - (1.0 - KNEE) * np.exp(-(wanted - KNEE) / (1.0 - KNEE)))
-
-
-def _sums(group: NDArray[np.int64], value: NDArray[np.float64] | NDArray[np.float32], size: int) -> NDArray[np.float64]:
-    return np.bincount(group, value.ravel(), size).astype(np.float64, copy=False)
-
-
-def _share(
-    world: World,
-    moment: Moment,
-    *,
-    group: NDArray[np.int64],
-    need: NDArray[np.float32],
-    rate: NDArray[np.float32],
-    sinr_db: NDArray[np.float32],
-) -> Outcome:
-    moments, users = moment.serving.shape
-    cells = world.num_cells
-    slots = moments * (cells + 1)
-    inside = moment.serving >= 0
-    need = np.where(inside, need, 0.0)
-    weight = np.broadcast_to(world.user_weight, need.shape)
-    share, level = water_fill(need.ravel().astype(np.float64), weight=weight.ravel(), group=group, num_groups=slots)
-    full_load = np.bincount(group, share, slots)
-    share = share.reshape(moments, users)
-    free = (np.maximum(1.0 - full_load, 0.0)[group].reshape(moments, users)) + share / world.user_weight
-    fair = np.where(np.isfinite(level), level, 0.0)[group].reshape(moments, users)
-    throughput = np.where(inside, rate * np.clip(np.maximum(free, fair), 0.0, 1.0), 0.0)
-    bits = share * rate
-
-    def by_cell(value: NDArray[np.float64] | NDArray[np.float32]) -> NDArray[np.float64]:
-        return _sums(group, value, slots).reshape(moments, cells + 1)[:, :cells]
-
-    link_load = world.backhaul.load(by_cell(bits))
-    passed = np.append(world.backhaul.passed_share(link_load), np.ones((moments, 1)), axis=1)
-    passed = passed.ravel()[group].reshape(moments, users)
-    bits, throughput = bits * passed, throughput * passed
-    active = bits / np.maximum(throughput, 1.0)
-    bit_delay = bits * np.minimum(BASE_DELAY_MS + 1e3 * BURST_BIT / np.maximum(throughput, 1.0), MAX_DELAY_MS)
-    connected = np.where(inside, moment.connected, 0.0)
-    load = full_load.reshape(moments, cells + 1)[:, :cells]
-    radiated_w = (IDLE_ACTIVITY + (1.0 - IDLE_ACTIVITY) * load) * moment.max_output_w * moment.awake
-    attempts = by_cell(connected) * ATTEMPTS_PER_CONNECTION_S
-    no_signal = np.zeros_like(attempts)
-    if moment.nominal_rsrp_dbm is not None:
-        worse = coverage_failure(moment.rsrp_dbm) - coverage_failure(moment.nominal_rsrp_dbm)
-        no_signal = by_cell(connected * np.maximum(worse, 0.0)) * ATTEMPTS_PER_CONNECTION_S
-    cell_bits = by_cell(bits)
-    cell_sums = np.stack(
-        [
-            np.ones_like(attempts),
-            load.astype(np.float64),
-            cell_bits,
-            by_cell(connected),
-            by_cell(active),
-            by_cell(connected * moment.rsrp_dbm),
-            by_cell(connected * np.clip(sinr_db, -23.0, 40.0)),
-            by_cell(connected * link.cqi(sinr_db)),
-            by_cell(bit_delay),
-            power_w(radiated_w.astype(np.float32), chains=world.chains, awake=moment.awake).astype(np.float64),
-            attempts,
-            no_signal,
-        ],
-        axis=-1,
+    Args:
+        world: What does not change: slices, kinds of users, power model.
+        moment: What does.
+        iterations: Steps of the fixed point of load and interference before the resources are shared. With 0 cells
+            hear each other at the load of `moment.load`; given `guess` of the tick before, the fixed point is
+            followed one step per tick.
+        kernel: Default is plain numpy.
+    """
+    kernel = kernels.load() if kernel is None else kernel
+    carriers = world.carriers if moment.carriers is None else moment.carriers
+    pools = world.pools if moment.pools is None else moment.pools
+    if moment.assist_cells is None or moment.assist_mw is None:
+        cells, power_mw = moment.serving[:, :, None], moment.signal_mw[:, :, None]
+    else:
+        cells = np.concatenate([moment.serving[:, :, None], moment.assist_cells], axis=2)
+        power_mw = np.concatenate([moment.signal_mw[:, :, None], moment.assist_mw], axis=2)
+    idle = carriers.idle
+    external_mw = _NOTHING if moment.external_mw is None else moment.external_mw
+    asked = (
+        cells, power_mw, external_mw, moment.demand_bps, world.slice_of_user, world.max_need, world.is_crowd,
+        carriers.rate_hz, carriers.noise_mw, idle, pools.reach, link.TABLE,
+    )  # fmt: skip
+    load: NDArray[np.float32] = moment.load
+    for _ in range(iterations):
+        load = kernel.settle(load, _heard(moment, idle, load), *asked)
+    sinr_db, rsrq_db, offered, given, throughput, granted, room, carried = kernel.share(
+        load, _heard(moment, idle, load), *asked, pools.dedicated, pools.least, pools.most
     )
-    slices = len(world.scenario.slices)
-    slice_group = (world.slice_of_user + np.arange(moments)[:, None] * slices).ravel()
-
-    def by_slice(value: NDArray[np.float64]) -> NDArray[np.float64]:
-        return _sums(slice_group, value, moments * slices).reshape(moments, slices)
-
-    on_air = max(int(moment.awake.sum()), 1)
-    slice_sums = np.stack(
-        [
-            np.ones((moments, slices)),
-            by_slice(share) / on_air,
-            by_slice(bits),
-            by_slice(connected),
-            by_slice(active),
-            by_slice(bit_delay),
-        ],
-        axis=-1,
-    )
-    link_bits = cell_bits @ world.backhaul.carries.T
+    transport = (moment.transport or world.transport).carry(carried)
+    passed = np.ascontiguousarray(transport.passed_share)
+    moments, num_cells, num_slices = granted.shape
+    cell_sums = np.zeros((moments, num_cells, len(CELL_FEATURES)))
+    slice_sums = np.zeros((moments, num_slices, len(SLICE_FEATURES)))
+    planned_failure = _NOTHING.ravel() if moment.planned_failure is None else moment.planned_failure
+    served_share = _NOTHING if moment.served_share is None else moment.served_share
+    delay_ms = np.ascontiguousarray(transport.delay_ms)
+    delay_ms, late = kernel.tally(
+        cells, world.slice_of_user, sinr_db, rsrq_db, moment.rsrp_dbm, moment.connected, planned_failure, offered,
+        given, throughput, served_share, carriers.rate_hz, granted, room, passed, delay_ms, world.burst_bit,
+        world.budget_ms, link.TABLE, link.CQI_THRESHOLD_DB, cell_sums, slice_sums,
+    )  # fmt: skip
+    used = cell_sums[:, :, _SHARE].astype(np.float32)
+    radiated_w = _activity(idle, used) * moment.max_output_w
+    on_air = moment.awake & (moment.max_output_w > 0.0)
+    cell_sums[:, :, _TIME] = 1.0
+    cell_sums[:, :, _ENERGY] = world.power.draw_w(radiated_w, awake=moment.awake)
+    cell_sums[:, :, _PRBS] = carriers.num_prb * on_air
+    slice_sums[:, :, _S_TIME] = 1.0
+    slice_sums[:, :, _S_PRBS] = (granted * (passed * carriers.num_prb)[:, :, None]).sum(axis=1)
+    slice_sums[:, :, _S_PER_CELL] /= max(int(on_air.sum()), 1)
     return Outcome(
-        load=load.astype(np.float32),
+        load=used,
+        guess=(load + DAMPING * (used - load)).astype(np.float32),
         sinr_db=sinr_db,
-        throughput_bps=throughput.astype(np.float32),
+        rsrq_db=rsrq_db,
+        throughput_bps=throughput,
+        delay_ms=delay_ms,
+        late=late,
+        granted=granted,
         cells=cell_sums,
         slices=slice_sums,
-        links=np.stack([np.ones_like(link_load), link_load, link_bits], axis=-1),
+        links=transport.links,
     )
+
+
+def _activity(idle: NDArray[np.float32], load: NDArray[np.float32]) -> NDArray[np.float32]:
+    return (idle + (1.0 - idle) * load).astype(np.float32, copy=False)
+
+
+def _heard(moment: Moment, idle: NDArray[np.float32], load: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return all received power in the order in memory that the compiled kernel was made for."""
+    return np.ascontiguousarray(moment.total_mw(_activity(idle, load)))

@@ -47,6 +47,8 @@ KIND_WORDS: Final[dict[str, Kind]] = {
 }
 """Words for kinds, singular; "station" is one only as "base station" or before a number."""
 
+_BY_ID_ONLY: Final = frozenset({Kind.RELATION, Kind.POLICY})
+
 _COMMON: Final = frozenset(
     [
         "a",
@@ -143,7 +145,9 @@ class NameIndex:
             keys.sort(key=lambda row: -len(row[0]))
 
     def _learn(self, entity: Entity) -> None:
-        for name in (entity.id, entity.name, *entity.aliases):
+        # "Cell 7-2 to Cell 8-1" names two cells, not their relation: relations and policies are called by id and DN.
+        names = (entity.id,) if entity.kind in _BY_ID_ONLY else (entity.id, entity.name, *entity.aliases)
+        for name in names:
             key = key_of(name)
             if entity.kind is Kind.PLACE and key and key[0] == "the":
                 key = key[1:]

@@ -12,22 +12,29 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from twin import counters, traffic
-from twin.attributes import AttributeValue, attribute, check, to_native
+from twin import counters, faults, kernels, traffic
+from twin.attributes import to_native
 from twin.commands import SetAttribute
+from twin.configuration import Configuration
 from twin.entities import AdministrativeState, Kind
-from twin.errors import CorruptStore, InvalidInput, UnknownEntity, UnknownName
-from twin.faults import ActiveFault, managed
+from twin.errors import CorruptStore, InvalidInput, UnknownEntity
+from twin.fault_effects import effects_of, strike
+from twin.gathering import Gathering
 from twin.guided import GuidedPlaces
-from twin.handover import Mobility, strongest
+from twin.handover import RULED_BY, Mobility, rules_of, strongest
 from twin.kpi import kpis_of
-from twin.moments import CELL_FEATURES, LINK_FEATURES, SLICE_FEATURES, Moment, Outcome, evaluate
+from twin.moments import CELL_FEATURES, SLICE_FEATURES, Carriers, Moment, Outcome, evaluate, idle_activity
+from twin.neighbours import namesakes, relations_of, shared_identity_mw
 from twin.network_state import pack, unpack
-from twin.radio import antenna
 from twin.radio.coverage import SinrMap, sinr_map
-from twin.radio.propagation import link_gain_db, received_mw, sectors_of
+from twin.radio.field import RadioField
+from twin.radio.landscape import sectors_of
+from twin.random_access import RandomAccess, turned_away
 from twin.setup_failures import PROCEDURES, WINDOW_MINUTES, Window
+from twin.sleep import CellStates
 from twin.telemetry import PmReport, TelemetryBatch
+from twin.topology import stated_arfcn
+from twin.transport import LINK_FEATURES, Transport
 from twin.world import rows_of, stream, world_of
 
 if TYPE_CHECKING:
@@ -35,20 +42,28 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from twin.attributes import AttributeValue
     from twin.clock import CivilTime
     from twin.commands import ManageFault
-    from twin.radio.propagation import Points
+    from twin.faults import ActiveFault
+    from twin.mobility import MobilitySource
+    from twin.radio.landscape import Points
     from twin.scenario import Scenario
     from twin.topology import Topology
 
 MOVED_M = 1.0
 """A UE's paths are computed afresh once it has moved this far: a fiftieth of the shortest shadowing distance."""
-FIRST_ITERATIONS, TICK_ITERATIONS = 12, 1
-"""Load and interference converge at the start; afterwards one step per tick follows them."""
+FIRST_ITERATIONS, TICK_ITERATIONS = 12, 0
+"""Load and interference converge at the start; afterwards each tick hears the load that the one before headed for."""
 CLOCK_REFRESH_S = 1.0
 """Daily curves and the drift of the crowd move by less than a hundredth in this time."""
+GUEST_SHARE = 0.5
+"""Part of the UEs about and near who come to an event of the scenario."""
+_GUESTS = 1000
+"""First stream of chance of the guests of events; the others are few."""
 _LIVE = 10
 """Stream of chance of everything that happens while time runs."""
+_CONNECTED = CELL_FEATURES.index("connected")
 UE_KPIS = tuple(row.name for row in kpis_of(Kind.UE))
 
 
@@ -61,24 +76,37 @@ class Network:
         civil: Simulated seconds to civil time, for the daily curves.
         seed: Seed of everything random.
         sim_time_s: When it starts.
+        kernel: What does the arithmetic, see :mod:`twin.kernels`.
 
     Attributes:
         sim_time_s: Now.
     """
 
     def __init__(
-        self, scenario: Scenario, topology: Topology, civil: CivilTime, *, seed: int, sim_time_s: float = 0.0
+        self,
+        scenario: Scenario,
+        topology: Topology,
+        civil: CivilTime,
+        *,
+        seed: int,
+        sim_time_s: float = 0.0,
+        kernel: kernels.Kernel | None = None,
     ) -> None:
         self.scenario, self.topology, self.civil = scenario, topology, civil
+        self._kernel = kernel or kernels.load()
         self.seed, self.sim_time_s = seed, sim_time_s
         self._world = world_of(scenario, seed)
-        self._column = {cell.id: column for column, cell in enumerate(scenario.cells)}
         self._rng = stream(scenario, seed, _LIVE)
-        self._configured = {
-            cell.id: {name: topology.get(cell.id).attributes[name] for name in self._names()} for cell in scenario.cells
-        }
+        self._configuration = Configuration(topology)
         self._faults: tuple[ActiveFault, ...] = ()
+        self._relations = relations_of(scenario.cells, scenario.neighbours)
+        self._access = RandomAccess(self._world.num_cells)
         self._sectors = sectors_of(scenario.cells)
+        self._stated_hz = 1e6 * np.array([float(to_native("arfcnDL", stated_arfcn(cell))) for cell in scenario.cells])
+        locked, _, saving = self._service_orders()
+        self._states = CellStates(locked=locked, saving=saving)
+        self._carriers, self._pools, self._shares_revision = self._world.carriers, self._world.pools, -1
+        self._transport = Transport(scenario)
         self._refresh_sectors()
         self._guide: GuidedPlaces | None = None
         self.adopt(topology)
@@ -94,6 +122,7 @@ class Network:
         """
         self._rows = rows_of(self.scenario, topology)
         self.topology = topology
+        self._configuration.adopt(topology)
         ues = self._rows[Kind.UE]
         # One row more than there are indices stands for everything that is no UE of the scenario.
         self._row_of_ue = np.full(topology.next_index + 1, -1, dtype=np.int64)
@@ -114,7 +143,7 @@ class Network:
         """Let UEs walk their own tours again."""
         if self._guide is not None:
             self._guide = None
-            self._place_m = self._world.tours.at(self.sim_time_s)
+            self._place_m = self._source.at(self.sim_time_s)
             rows = np.arange(self._world.num_ues)
             self._hear(rows, self._home_points(rows, self._place_m))
 
@@ -148,29 +177,44 @@ class Network:
         self.sim_time_s += dt_s
         if self.sim_time_s - self._clock_read_at_s >= CLOCK_REFRESH_S:
             self._read_clock()
+            self._sessions.listen(self._duty)
         self._move()
         ues = world.num_ues
-        _, left = self._mobility.step(self._rsrp_dbm[:ues], dt_s)
-        np.add.at(self._handovers, left[left >= 0], 1.0)
+        self._mobility.step(self._field.rsrp_dbm, self._sinr_db, self._quality_db, dt_s=dt_s, rng=self._rng)
+        if self._states.restless:
+            self._change_states(dt_s)
         self._serving[:ues] = self._mobility.serving
-        self._sessions.step(dt_s, self._duty(), self._rng)
+        self._served_share[:ues] = self._mobility.served_share
+        self._sessions.step(self.sim_time_s, dt_s, self._rng)
         outcome = self._evaluate(TICK_ITERATIONS)
         self._cell_sums += outcome.cells[0] * dt_s
+        np.maximum(self._most_connected, outcome.cells[0][:, _CONNECTED], out=self._most_connected)
+        if self._effects.access_loss.any():
+            self._count_refusals(dt_s)
         self._slice_sums += outcome.slices[0] * dt_s
         self._link_sums += outcome.links[0] * dt_s
 
     def _start(self) -> None:
         world = self._world
+        self._call(self.sim_time_s)
+        self._place_m = self._source.at(self.sim_time_s)
+        self._duty = np.zeros(world.num_ues, dtype=np.float32)
+        self._crowd_share = np.zeros(world.num_users - world.num_ues, dtype=np.float32)
         self._read_clock()
-        self._place_m = world.tours.at(self.sim_time_s)
-        self._paths_m = self._place_m.copy()
-        points = world.points.take(np.arange(world.num_users))
+        points = world.points.take(slice(None))
         points.position_m[: world.num_ues] = self._place_m
-        self._paths = world.propagation.paths(points)
-        self._refresh_radio()
-        self._mobility = Mobility(self._rsrp_dbm[: world.num_ues])
-        self._serving = strongest(self._rsrp_dbm)
-        self._sessions = traffic.Sessions(world.sessions, self._duty(), rng=self._rng)
+        self._field = RadioField(world.landscape, self._sectors, points, kernel=self._kernel)
+        self._rules_revision = self._configuration.revision_of(*RULED_BY, "arfcnDL")
+        rules = rules_of(self._configuration, carrier=self._sectors.carrier_number)
+        self._mobility = Mobility(self._field.rsrp_dbm[: world.num_ues], self._relations, rules)
+        self._serving = np.full(world.num_users, -1, dtype=np.int64)
+        self._serving[: world.num_ues] = self._mobility.serving
+        self._served_share = np.ones(world.num_users, dtype=np.float32)
+        self._admit()
+        people = world.people
+        self._sessions = traffic.Sessions(
+            people.sessions, people.profile, self._duty, sim_time_s=self.sim_time_s, rng=self._rng
+        )
         self._load = np.full((1, world.num_cells), 0.3, dtype=np.float32)
         outcome = self._evaluate(FIRST_ITERATIONS)
         self._clear_sums()
@@ -184,27 +228,68 @@ class Network:
         self._cell_sums = np.zeros((self._world.num_cells, len(CELL_FEATURES)))
         self._slice_sums = np.zeros((len(self.scenario.slices), len(SLICE_FEATURES)))
         self._link_sums = np.zeros((len(self.scenario.links), len(LINK_FEATURES)))
-        self._handovers = np.zeros(self._world.num_cells)
+        self._most_connected = np.zeros(self._world.num_cells)
+        self._mobility.counts[:] = 0.0
+        self._access.clear()
 
     def _read_clock(self) -> None:
         self._clock_read_at_s = self.sim_time_s
         self._week_second = traffic.second_of_week(self.civil, np.array([self.sim_time_s]))
-        self._activity = traffic.activity(self._week_second)[0]
-        self._crowd_noise = self._world.crowd_noise(np.array([self.sim_time_s]))[0]
+        self._want()
 
-    def _duty(self) -> NDArray[np.float32]:
-        world = self._world
-        return self._activity[world.activity_row[: world.num_ues]] * world.busy_duty
+    def _want(self) -> None:
+        """Tell everyone how much he wants at the last reading of the clock."""
+        now_s = self._clock_read_at_s
+        duty, share = self._world.people.demand_share(np.array([now_s]), self._week_second, self._crowd_factor(now_s))
+        self._duty[:], self._crowd_share[:] = duty[0], share[0]
+
+    def _crowd_factor(self, sim_time_s: float) -> NDArray[np.float32] | None:
+        """Return what flash crowds make of demand: those of the scenario, and those that faults bring."""
+        called = (
+            traffic.FlashCrowd(
+                place_m=(one.east_m, one.north_m),
+                radius_m=one.radius_m,
+                start_s=sim_time_s,
+                ramp_s=0.0,
+                duration_s=1.0,
+                factor=one.amount,
+            )
+            for one in self._effects.crowds
+        )
+        crowds = (*self._events, *called)
+        if not crowds:
+            return None
+        points_m = self._world.points.position_m[:, :2].copy()
+        points_m[: self._world.num_ues] = self._place_m
+        return traffic.demand_factor(crowds, points_m, sim_time_s)
+
+    def _call(self, live_start_s: float) -> None:
+        """Announce the events of the scenario, whose times count from the first live second."""
+        self._live_start_s = live_start_s
+        self._events = tuple(
+            traffic.FlashCrowd(
+                place_m=one.position_m,
+                radius_m=one.radius_m,
+                start_s=live_start_s + one.at_s,
+                ramp_s=one.ramp_s,
+                duration_s=one.duration_s,
+                factor=one.demand_factor,
+            )
+            for one in self.scenario.events
+        )
+        self._source: MobilitySource = self._world.tours
+        for number, crowd in enumerate(self._events):
+            rng = stream(self.scenario, self.seed, _GUESTS + number)
+            self._source = Gathering(self._source, crowd, self.scenario.streets, share=GUEST_SHARE, rng=rng)
 
     def _move(self) -> None:
         if self._guide is not None:
             self._walk(self._guide)
             return
-        world = self._world
-        moving = world.tours.moving
+        moving = self._source.moving
         if not len(moving):
             return
-        self._place_m[moving] = world.tours.moving_at(self.sim_time_s)
+        self._place_m[moving] = self._source.moving_at(self.sim_time_s)
         rows = moving[self._apart(moving)]
         if len(rows):
             self._hear(rows, self._home_points(rows, self._place_m[rows]))
@@ -218,7 +303,7 @@ class Network:
 
     def _apart(self, rows: NDArray[np.int64] | slice) -> NDArray[np.bool_]:
         """Return which UEs have moved so far that their paths are others."""
-        offset = self._place_m[rows] - self._paths_m[rows]
+        offset = self._place_m[rows] - self._field.points.position_m[: self._world.num_ues][rows]
         return (offset * offset).sum(axis=1) > MOVED_M**2
 
     def _home_points(self, rows: NDArray[np.int64], place_m: NDArray[np.float32]) -> Points:
@@ -229,84 +314,162 @@ class Network:
 
     def _hear(self, rows: NDArray[np.int64], points: Points) -> None:
         """Compute what UEs hear at new places."""
-        world = self._world
-        self._paths_m[rows] = points.position_m
-        paths = world.propagation.paths(points)
-        self._paths.put(rows, paths)
-        self._put_gain(rows, link_gain_db(paths, self._sectors, world.propagation.mast_of_cell))
+        self._field.place(rows, points)
+        self._mobility.hear(rows)
 
-    def _put_gain(self, rows: NDArray[np.int64] | slice, gain_db: NDArray[np.float32]) -> None:
-        self._received_mw[rows] = received_mw(gain_db, self._sectors)
-        level = gain_db + self._sectors.power_dbm - self._world.rsrp_offset_db
-        self._rsrp_dbm[rows] = np.where(self._sectors.on_air, level, np.float32(-300.0))
-
-    def _refresh_radio(self) -> None:
-        shape = (self._world.num_users, self._world.num_cells)
-        self._received_mw = np.empty(shape, dtype=np.float32)
-        self._rsrp_dbm = np.empty(shape, dtype=np.float32)
-        self._put_gain(slice(None), link_gain_db(self._paths, self._sectors, self._world.propagation.mast_of_cell))
+    def _discs(self) -> NDArray[np.float32]:
+        """Return what stands in the way, as the radio takes it."""
+        discs = [(one.east_m, one.north_m, one.radius_m, one.amount) for one in self._effects.obstacles]
+        return np.array(discs, dtype=np.float32).reshape(-1, 4)
 
     def _refresh_sectors(self) -> None:
         """Carry configuration and faults over to what is radiated."""
-        loss_db = np.zeros(self._world.num_cells, dtype=np.float32)
-        for one in self._faults:
-            if one.fault == "power-loss":
-                loss_db[self._column[one.entity_id]] += np.float32(one.effect)
-        sectors = self._sectors
-        for column, cell in enumerate(self.scenario.cells):
-            values = self._configured[cell.id]
-            tilt = float(to_native("digitalTilt", values["digitalTilt"]))
-            if abs(tilt - sectors.tilt_deg[column]) > 1e-6:
-                sectors.tilt_deg[column] = tilt
-                sectors.tables_db[column] = antenna.vertical_tables_db(np.array([tilt], dtype=np.float32))[0]
-            offset = float(to_native("digitalAzimuth", values["digitalAzimuth"]))
-            sectors.boresight_deg[column] = cell.azimuth_deg + offset
-            power = float(to_native("configuredMaxTxPower", values["configuredMaxTxPower"]))
-            sectors.power_dbm[column] = power - loss_db[column]
-            sectors.on_air[column] = values["administrativeState"] == AdministrativeState.UNLOCKED.value
+        self._effects = effects_of(self._faults, self.scenario)
+        sectors, configuration = self._sectors, self._configuration
+        sectors.tilt_deg[:] = configuration.numbers("digitalTilt")
+        sectors.shape[:] = configuration.numbers("coverageShape")
+        sectors.carrier_hz[:] = self._carrier_hz()
+        sectors.bandwidth_hz[:] = 1e6 * configuration.numbers("bSChannelBwDL")
+        azimuth = np.array([cell.azimuth_deg for cell in self.scenario.cells])
+        sectors.boresight_deg[:] = azimuth + configuration.numbers("digitalAzimuth")
+        sectors.power_dbm[:] = configuration.numbers("configuredMaxTxPower") - self._effects.power_loss_db
+        locked, closing, saving = self._service_orders()
+        self._states.order(locked=locked, closing=closing, saving=saving)
+        sectors.on_air[:] = self._states.on_air
+        self._refresh_shares()
+        self._transport.configure(
+            unlocked=configuration.equals("administrativeState", AdministrativeState.UNLOCKED.value, Kind.LINK),
+            igp_metric=configuration.numbers("vsDataTransport.igpMetric"),
+            rate_limit_mbps=configuration.numbers("vsDataTransport.maxBitRate"),
+            capacity_factor=self._effects.link_capacity,
+            extra_delay_ms=self._effects.link_delay_ms,
+        )
         self._max_output_w = np.where(sectors.on_air, 10.0 ** (sectors.power_dbm / 10.0 - 3.0), 0.0).astype(np.float32)
+
+    def _carrier_hz(self) -> NDArray[np.float64]:
+        """Return the carriers, those of the scenario where nobody ordered another; channel numbers end at 100 GHz."""
+        planned = np.array([cell.carrier_hz for cell in self.scenario.cells])
+        told_hz = 1e6 * self._configuration.numbers("arfcnDL")
+        return np.where(told_hz == self._stated_hz, planned, told_hz)
+
+    def _service_orders(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+        """Return which cells are told to be locked, to shut down, and to save energy, ``[num_cells]`` each."""
+        configuration, state = self._configuration, AdministrativeState
+        return (
+            configuration.equals("administrativeState", state.LOCKED.value, Kind.CELL),
+            configuration.equals("administrativeState", state.SHUTTING_DOWN.value, Kind.CELL),
+            configuration.equals("energySavingControl", "toBeEnergySaving"),
+        )
+
+    def _change_states(self, dt_s: float) -> None:
+        """Let cells fall asleep, wake up or lock once those whom they served have left."""
+        serving = self._mobility.serving
+        staying = np.bincount(serving[serving >= 0], minlength=self._world.num_cells)
+        admits = self._states.admits
+        if self._states.step(dt_s, staying=staying):
+            self._reconfigured()
+        elif (admits != self._states.admits).any():
+            self._admit()
+
+    def _refresh_shares(self) -> None:
+        """Carry carriers and slice policies over to what is shared."""
+        configuration = self._configuration
+        policy = ("rRMPolicyMinRatio", "rRMPolicyMaxRatio", "rRMPolicyDedicatedRatio")
+        revision = configuration.revision_of("bSChannelBwDL", "ssbPeriodicity", *policy)
+        if revision == self._shares_revision:
+            return
+        self._shares_revision = revision
+        self._carriers = Carriers(
+            bandwidth_hz=1e6 * configuration.numbers("bSChannelBwDL"),
+            idle=idle_activity(configuration.numbers("ssbPeriodicity")),
+        )
+        self._pools = self._world.pools_of(*(configuration.numbers(name) for name in policy))
 
     def _reconfigured(self) -> None:
         self._refresh_sectors()
-        self._refresh_radio()
-        ues = self._world.num_ues
-        self._serving[ues:] = strongest(self._rsrp_dbm[ues:])
+        self._field.set_obstacles(self._discs())
+        self._field.retune()
+        revision = self._configuration.revision_of(*RULED_BY, "arfcnDL")
+        if revision != self._rules_revision:
+            self._rules_revision = revision
+            self._mobility.rule(rules_of(self._configuration, carrier=self._sectors.carrier_number))
+        self._mobility.hear(slice(None))
+        self._admit()
 
-    def _total_mw(self, load: NDArray[np.float32]) -> NDArray[np.float32]:
-        world = self._world
-        if world.num_carriers == 1:
-            return (self._received_mw @ load[0])[None]
-        carrier = world.carrier_of_cell[np.maximum(self._serving, 0)]
-        total = np.empty(len(carrier), dtype=np.float32)
-        for number in range(world.num_carriers):
-            mine, columns = carrier == number, world.carrier_of_cell == number
-            total[mine] = self._received_mw[np.ix_(mine, columns)] @ load[0][columns]
-        return total[None]
+    def _admit(self) -> None:
+        """Carry over who takes new connections; the crowd is served by the strongest cell that it gets into."""
+        states, loss, ues = self._states, self._effects.access_loss, self._world.num_ues
+        # A gNB that has lost the core bars its cells and releases whom they serve.
+        core = self._transport.reached
+        admits = states.admits & core
+        self._mobility.admit(admits=admits, on_air=states.on_air, drains=states.drains | ~core, access_loss=loss)
+        self._least_dbm = self._configuration.numbers("qRxLevMin").astype(np.float32)
+        self._namesakes = namesakes(self._configuration.numbers("nRPCI").astype(np.int64), self._sectors.carrier_number)
+        self._camped = strongest(self._field.rsrp_dbm, least_dbm=self._least_dbm, admits=admits)
+        self._serving[ues:] = self._camped[ues:]
+        if loss.any():
+            crowd = self._field.rsrp_dbm[ues:]
+            away = turned_away(len(crowd), camped=self._camped[ues:], access_loss=loss)
+            elsewhere = strongest(crowd[away], least_dbm=self._least_dbm, admits=admits & (loss == 0))
+            self._serving[ues:][away] = elsewhere
+
+    def _count_refusals(self, dt_s: float) -> None:
+        ues = self._world.num_ues
+        self._camped[:ues] = strongest(
+            self._field.rsrp_dbm[:ues], least_dbm=self._least_dbm, admits=self._states.admits
+        )
+        self._access.step(
+            self._effects.access_loss,
+            camped=self._camped,
+            serving=self._serving,
+            connected=self._connected,
+            dt_s=dt_s,
+        )
+
+    def _quality_db(self, rows: NDArray[np.int64], cells: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the SINR that users would have at cells, ``[n] float32``, at the load of the tick before."""
+        heard = self._field.received_mw[rows]
+        idle = self._carriers.idle
+        activity = idle + (1.0 - idle) * self._load[0]
+        carrier = self._sectors.carrier_number
+        total = (heard * (carrier[cells][:, None] == carrier)) @ activity
+        signal = heard[np.arange(len(rows)), cells]
+        noise = self._carriers.noise_mw[cells] + shared_identity_mw(heard, cells, self._namesakes)
+        disturbance = np.maximum(total - activity[cells] * signal, 0.0) + noise
+        return (10.0 * np.log10(np.maximum(signal, 1e-20) / disturbance)).astype(np.float32)
 
     def _evaluate(self, iterations: int) -> Outcome:
         world = self._world
         ues, rows = world.num_ues, np.arange(world.num_users)
         column = np.maximum(self._serving, 0)
-        share = self._activity[world.activity_row[ues:]]
-        share = share * self._crowd_noise
-        demand = np.concatenate([self._sessions.rate_bps * world.rate_factor, share * world.busy_demand_bps])
+        people, share = world.people, self._crowd_share
+        demand = np.concatenate([self._sessions.rate_bps, share * people.busy_demand_bps])
+        self._connected = np.concatenate([np.ones(ues), share * people.busy_connected]).astype(np.float32)
+        external_mw = (
+            shared_identity_mw(self._field.received_mw, self._serving, self._namesakes) if self._namesakes else None
+        )
         outcome = evaluate(
             world,
             Moment(
                 serving=self._serving[None],
-                rsrp_dbm=self._rsrp_dbm[rows, column][None],
-                signal_mw=self._received_mw[rows, column][None],
-                total_mw=self._total_mw,
+                rsrp_dbm=self._field.rsrp_dbm[rows, column][None],
+                signal_mw=self._field.received_mw[rows, column][None],
+                total_mw=lambda activity: self._field.total_mw(activity, self._serving[None]),
                 demand_bps=demand[None].astype(np.float32),
-                connected=np.concatenate([np.ones(ues), share * world.busy_connected])[None].astype(np.float32),
+                connected=self._connected[None],
                 load=self._load,
                 max_output_w=self._max_output_w,
-                awake=self._sectors.on_air,
-                nominal_rsrp_dbm=world.nominal_rsrp_dbm,
+                awake=self._states.awake,
+                carriers=self._carriers,
+                pools=self._pools,
+                planned_failure=world.planned_failure,
+                transport=self._transport,
+                external_mw=None if external_mw is None else external_mw[None],
+                served_share=self._served_share[None],
             ),
             iterations=iterations,
         )
-        self._load = outcome.load
+        self._load = outcome.guess
         self._sinr_db, self._throughput_bps = outcome.sinr_db[0], outcome.throughput_bps[0]
         return outcome
 
@@ -315,7 +478,7 @@ class Network:
         ues = self._world.num_ues
         serving = self._mobility.serving
         served = serving >= 0
-        rsrp = self._rsrp_dbm[np.arange(ues), np.maximum(serving, 0)]
+        rsrp = self._field.rsrp_dbm[np.arange(ues), np.maximum(serving, 0)]
         index = self._rows[Kind.CELL][np.maximum(serving, 0)].astype(np.float32)
         columns = {
             "RF.serving.RSRP": np.where(served, np.clip(rsrp, -156.0, -31.0), np.nan),
@@ -346,7 +509,8 @@ class Network:
             slices=self._slice_sums,
             links=self._link_sums,
             set_ups=set_ups,
-            handovers=self._handovers,
+            mobility=self._mobility.counts,
+            most_connected=self._most_connected,
         )
         self._clear_sums()
         return PmReport(
@@ -368,23 +532,28 @@ class Network:
             week_second=self._week_second,
             sim_time_s=np.array([self.sim_time_s]),
             rng=self._rng,
+            access=self._access,
         )
         for name, (attempts, failures) in drawn.items():
             self._windows[name].add(minute, attempts[0], failures[0])
         return counters.SetUps(
             attempts=drawn["rrc"][0][0],
             failures=drawn["rrc"][1][0],
+            preambles=counters.preambles(sums, drawn["rrc"][0][0]),
             rrc_percent=self._windows["rrc"].percent(),
             drb_percent=self._windows["drb"].percent(),
         )
 
     def sinr_map(self, *, resolution_m: float = 20.0) -> SinrMap:
         """Return SINR, strongest cell and RSRP at street level over the whole area, at the present load."""
-        return sinr_map(self._world, self._sectors, self._load[0], resolution_m=resolution_m)
-
-    @staticmethod
-    def _names() -> tuple[str, ...]:
-        return ("digitalTilt", "digitalAzimuth", "configuredMaxTxPower", "administrativeState")
+        return sinr_map(
+            self._world,
+            self._sectors,
+            self._load[0],
+            resolution_m=resolution_m,
+            kernel=self._kernel,
+            discs=self._discs(),
+        )
 
     def apply(self, actions: Sequence[SetAttribute]) -> tuple[SetAttribute, ...]:
         """Change attributes, all or none, and return what reads back; effective in the next step.
@@ -394,15 +563,12 @@ class Network:
             UnknownName: The entity has no such attribute.
             OutOfRange: A value that the NRM or the policy forbids.
         """
-        checked: list[SetAttribute] = []
-        for action in actions:
-            self.read(action.entity_id, action.attribute)
-            name = attribute(action.attribute).name
-            checked.append(SetAttribute(entity_id=action.entity_id, attribute=name, value=check(name, action.value)))
+        checked = self._configuration.checked(actions)
         for action in checked:
-            self._configured[action.entity_id][action.attribute] = action.value
-        if checked:
-            self._reconfigured()
+            before = self.read(action.entity_id, action.attribute)
+            self._faults = faults.repaired(self._faults, action, before=before)
+            self._configuration.write([action])
+        self._reconfigured()
         return tuple(
             SetAttribute(entity_id=a.entity_id, attribute=a.attribute, value=self.read(a.entity_id, a.attribute))
             for a in checked
@@ -415,39 +581,72 @@ class Network:
             UnknownEntity: No such entity.
             UnknownName: The entity has no such attribute.
         """
-        values = self._configured.get(entity_id)
-        if values is None:
-            kind = self.topology.get(entity_id).kind
-            raise UnknownName(f"`{entity_id}` is a {kind.value} and has no managed attribute `{attribute}`; cells do")
-        if attribute not in values:
-            raise UnknownName(f"`{entity_id}` has no attribute `{attribute}`; known: {', '.join(values)}")
-        return values[attribute]
+        return self._configuration.read(entity_id, attribute)
 
     def configuration(self) -> tuple[SetAttribute, ...]:
         """Return every managed attribute as observed."""
-        return tuple(
-            SetAttribute(entity_id=entity_id, attribute=name, value=value)
-            for entity_id, values in self._configured.items()
-            for name, value in values.items()
-        )
+        return self._configuration.all()
 
-    def manage_fault(self, order: ManageFault) -> None:
-        """Inject or clear a fault.
+    def manage_fault(self, order: ManageFault) -> tuple[SetAttribute, ...]:
+        """Inject or clear a fault; injecting again replaces the severity.
+
+        Returns:
+            The managed attributes that a misconfiguration changed, or its end changed back, as they read now.
 
         Raises:
             UnknownEntity: No such entity.
-            InvalidInput: The order cannot be meant; see :func:`twin.faults.managed`.
+            InvalidInput: The fault cannot befall this entity, or finds nothing to break there.
+            UnknownName, OutOfRange: No such fault, or a severity outside 0..1.
             NotFound: The order clears a fault that is not there.
         """
         if order.entity_id not in self.topology:
-            raise UnknownEntity(f"no entity has the id `{order.entity_id}`; a fault needs a cell such as `cell-7-2`")
-        kind = self.topology.get(order.entity_id).kind
-        self._faults = managed(self._faults, order, kind=kind, sim_time_s=self.sim_time_s)
+            raise UnknownEntity(f"no entity has the id `{order.entity_id}`; a fault needs one such as `cell-7-2`")
+        row = faults.checked(order, kind=self.topology.get(order.entity_id).kind)
+        known = any((one.fault, one.entity_id) == (order.fault, order.entity_id) for one in self._faults)
+        back: tuple[SetAttribute, ...] = ()
+        if known or order.operation == "clear":
+            ended, self._faults = faults.without(self._faults, order)
+            # What somebody has repaired or changed since stays as it is.
+            back = tuple(
+                SetAttribute(entity_id=one.entity_id, attribute=one.attribute, value=one.right)
+                for one in ended.written
+                if self.read(one.entity_id, one.attribute) == one.wrong
+            )
+            self._configuration.write(back)
+        struck: tuple[SetAttribute, ...] = ()
+        if order.operation == "inject":
+            new = strike(
+                row,
+                order,
+                scenario=self.scenario,
+                configuration=self._configuration,
+                sim_time_s=self.sim_time_s,
+            )
+            self._faults = (*self._faults, new)
+            struck = tuple(
+                SetAttribute(entity_id=one.entity_id, attribute=one.attribute, value=one.wrong) for one in new.written
+            )
+            self._configuration.write(struck)
         self._reconfigured()
+        self._want()
+        self._sessions.listen(self._duty)
+        touched = dict.fromkeys((one.entity_id, one.attribute) for one in (*back, *struck))
+        return tuple(
+            SetAttribute(entity_id=entity_id, attribute=name, value=self.read(entity_id, name))
+            for entity_id, name in touched
+        )
 
     def faults(self) -> tuple[ActiveFault, ...]:
         """Return the faults that act now."""
         return self._faults
+
+    def reseed(self, number: int) -> None:
+        """Set the generator of everything that happens while time runs; the world stays as it is.
+
+        Two networks in one state that are given the same number go on alike.
+        """
+        fresh = np.random.default_rng(np.random.SeedSequence([self.seed % 2**63, _LIVE, number]))
+        self._rng.bit_generator.state = fresh.bit_generator.state
 
     def snapshot(self) -> bytes:
         """Return everything needed to go on, every random generator included; no code is ever loaded from it."""
@@ -455,9 +654,10 @@ class Network:
             "scenario": self.scenario.digest,
             "seed": self.seed,
             "sim_time_s": self.sim_time_s,
+            "live_start_s": self._live_start_s,
             "clock_read_at_s": self._clock_read_at_s,
             "generator": self._rng.bit_generator.state,
-            "configured": self._configured,
+            "configured": self._configuration.values(),
             "faults": [asdict(one) for one in self._faults],
             "minutes": {name: window.minute for name, window in self._windows.items()},
             "guided": self.guided,
@@ -482,44 +682,44 @@ class Network:
         wrong = [name for name, array in own.items() if name not in arrays or arrays[name].shape != array.shape]
         if wrong:
             raise CorruptStore(f"the state lacks or reshapes `{', '.join(wrong)}`; it was made by another version")
-        self._configured = {entity: dict(values) for entity, values in document["configured"].items()}
-        self._faults = tuple(ActiveFault(**row) for row in document["faults"])
-        self._reconfigured()
-        for name, array in self._arrays().items():
+        self._configuration.restore(document["configured"])
+        for name, array in self._states.arrays().items():
             array[...] = arrays[name]
-        for name, window in self._windows.items():
-            window.minute = document["minutes"][name]
+        self._faults = tuple(faults.from_document(row) for row in document["faults"])
+        self._reconfigured()
+        self._call(document["live_start_s"])
         self.sim_time_s = document["clock_read_at_s"]
         self._read_clock()
         self.sim_time_s = document["sim_time_s"]
+        for name, array in self._arrays().items():
+            array[...] = arrays[name]
+        self._field.recompute()
+        self._sessions.listen(self._duty)
+        for name, window in self._windows.items():
+            window.minute = document["minutes"][name]
         self._rng.bit_generator.state = document["generator"]
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays that change in time, by name; writing into them writes the state."""
-        ues = self._world.num_ues
         guide = {} if self._guide is None else {"told_m": self._guide.place_m, "moved": self._guide.moved}
         return {
             **guide,
             "place_m": self._place_m,
-            "paths_m": self._paths_m,
-            "path_gain_db": self._paths.gain_db[:ues],
-            "zenith_deg": self._paths.zenith_deg[:ues],
-            "azimuth_deg": self._paths.azimuth_deg[:ues],
-            "received_mw": self._received_mw[:ues],
-            "rsrp_dbm": self._rsrp_dbm[:ues],
+            **self._field.arrays(),
             "serving": self._serving,
-            "ue_serving": self._mobility.serving,
-            "candidate": self._mobility.candidate,
-            "waited_s": self._mobility.waited_s,
-            "remaining_s": self._sessions.remaining_s,
-            "rate_bps": self._sessions.rate_bps,
+            **self._mobility.arrays(),
+            **self._states.arrays(),
+            **self._access.arrays(),
+            **self._sessions.arrays(),
+            "duty": self._duty,
+            "crowd_share": self._crowd_share,
             "load": self._load,
             "sinr_db": self._sinr_db,
             "throughput_bps": self._throughput_bps,
             "cell_sums": self._cell_sums,
             "slice_sums": self._slice_sums,
             "link_sums": self._link_sums,
-            "handovers": self._handovers,
+            "most_connected": self._most_connected,
             **{f"attempts_{name}": self._windows[name].attempts for name in PROCEDURES},
             **{f"failures_{name}": self._windows[name].failures for name in PROCEDURES},
         }

@@ -18,7 +18,7 @@ from twin import counters, traffic
 from twin.errors import OutOfRange
 from twin.handover import HYSTERESIS_DB, MIN_RSRP_DBM, OFFSET_DB, strongest
 from twin.moments import Moment, evaluate
-from twin.radio.propagation import link_gain_db, outdoor_points, received_mw, sectors_of
+from twin.radio.landscape import outdoor_points, received_mw, rsrp_dbm, sectors_of
 from twin.setup_failures import PROCEDURES, WINDOW_MINUTES, percent
 from twin.telemetry import PmReport
 from twin.world import rows_of, stream, world_of
@@ -39,7 +39,7 @@ COARSE_S, FINE_S = 900, 60
 FINE_PAST_S = 86_400
 """The last day is also told minute by minute."""
 SPOT_M = 12.0
-"""Raster on which moving UEs are placed: a third of the shadowing distance."""
+"""Raster on which moving UEs are placed: half the width of a street, so that corners hide the same as live."""
 LINGER_S = 45.0
 """How far back to look for the cell that a moving UE may still be on within the handover's hysteresis."""
 CHUNK = 60
@@ -79,13 +79,13 @@ def _spots(world: World, times_s: NDArray[np.float64]) -> _Spots:
         square = np.round(track_m / np.float32(SPOT_M)).astype(np.int64)
         # One number per square; 2^20 squares of 12 m are more than any city is wide.
         key = (square[..., 0] + (1 << 19)) * (1 << 20) + square[..., 1] + (1 << 19)
-        visited, place = np.unique(key, return_inverse=True)
-        spot_m = np.column_stack([(visited >> 20) - (1 << 19), (visited & ((1 << 20) - 1)) - (1 << 19)]) * SPOT_M
-        paths = world.propagation.paths(outdoor_points(spot_m.astype(np.float32)))
-        gain_db = np.concatenate([gain_db, link_gain_db(paths, sectors, world.propagation.mast_of_cell)])
+        # The spot is where somebody stood first: the middle of a square may lie inside a house.
+        _, first, place = np.unique(key, return_index=True, return_inverse=True)
+        spot_m = track_m.reshape(-1, 2)[first]
+        spots = outdoor_points(spot_m.astype(np.float32))
+        gain_db = np.concatenate([gain_db, world.landscape.gain_db(spots, sectors)])
         of_user[:, moving], before = place.reshape(key.shape).astype(np.int32) + np.int32(world.num_users)
-    level = gain_db + sectors.power_dbm - world.rsrp_offset_db
-    level = np.where(sectors.on_air, level, np.float32(-300.0))
+    level = rsrp_dbm(gain_db, sectors)
     return _Spots(
         received_mw=received_mw(gain_db, sectors),
         rsrp_dbm=level,
@@ -109,12 +109,12 @@ class _Rewind:
         """Return the outcome of times first..last-1, and their second of the week."""
         world, rng = self._world, self._rng
         times_s = self.times_s[first:last]
-        ues, moments = world.num_ues, last - first
+        moments = last - first
         week_second = traffic.second_of_week(self._civil, times_s)
-        active = traffic.activity(week_second)[:, world.activity_row]
-        share = active[:, ues:] * world.crowd_noise(times_s)
-        on, rate = world.sessions.sample(active[:, :ues] * world.busy_duty, rng)
-        demand = np.concatenate([rate * world.rate_factor, share * world.busy_demand_bps], axis=1)
+        people = world.people
+        duty, share = people.demand_share(times_s, week_second)
+        rate = people.sessions.sample(duty, people.profile, rng)
+        demand = np.concatenate([rate, share * people.busy_demand_bps], axis=1)
         spot = self._spots.of_user[first:last]
         serving = self._serving(spot, first, last)
         column = np.maximum(serving, 0)
@@ -126,7 +126,9 @@ class _Rewind:
                 signal_mw=self._spots.received_mw[spot, column],
                 total_mw=self._total(spot, column),
                 demand_bps=demand.astype(np.float32),
-                connected=np.concatenate([np.ones(on.shape), share * world.busy_connected], axis=1).astype(np.float32),
+                connected=np.concatenate([np.ones(rate.shape), share * people.busy_connected], axis=1).astype(
+                    np.float32
+                ),
                 load=np.full((moments, world.num_cells), 0.3, dtype=np.float32),
                 max_output_w=self._max_output_w,
                 awake=self._awake,
@@ -215,7 +217,6 @@ class _Reporter:
             slices=outcome.slices * COARSE_S,
             links=outcome.links * COARSE_S,
             set_ups=counters.set_ups_of(drawn),
-            handovers=None,
         )
         for row, end_s in enumerate(self._rewind.times_s[first:last]):
             yield self._report(COARSE_S, float(end_s), values[row])
@@ -232,7 +233,6 @@ class _Reporter:
             set_ups=counters.SetUps(
                 attempts=attempts, failures=failures, rrc_percent=rates["rrc"], drb_percent=rates["drb"]
             ),
-            handovers=None,
         )
 
         def quarter(sums: NDArray[Any]) -> NDArray[Any]:
@@ -243,7 +243,6 @@ class _Reporter:
             slices=quarter(outcome.slices) * FINE_S,
             links=quarter(outcome.links) * FINE_S,
             set_ups=counters.set_ups_of({name: (quarter(a), quarter(f)) for name, (a, f) in drawn.items()}),
-            handovers=None,
         )
         for row, end_s in enumerate(self._rewind.times_s[first:last]):
             yield self._report(FINE_S, float(end_s), minutes[row])

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from twin.scenario import Origin
     from twin.telemetry import PmReport, Series, TelemetryBatch
     from twin.topology import Topology
+    from twin.what_if_report import WhatIfReport
 
 
 class Inventory(Protocol):
@@ -178,6 +179,31 @@ class ChangeDesk(Protocol):
 
         Raises:
             NotFound: There is none.
+        """
+        ...
+
+
+class WhatIf(Protocol):
+    """Tries changes out on a copy of the network; nothing is proposed or applied."""
+
+    async def foresee(
+        self,
+        actions: Sequence[SetAttribute],
+        *,
+        horizon_s: float | None = None,
+        seeds: int | None = None,
+        on_progress: Callable[[float], None] | None = None,
+    ) -> WhatIfReport:
+        """Return what the changes would do; cancelling the call stops the run.
+
+        Args:
+            horizon_s: Simulated seconds to look ahead; None = as the settings say.
+            seeds: How many runs with and without; None = as the settings say.
+            on_progress: Called on the event loop with 0..1.
+
+        Raises:
+            UnknownEntity, UnknownName, OutOfRange, InvalidInput: The changes cannot be meant.
+            ShadowUnavailable: It cannot run now. DeadlineExceeded: Not in time. Overloaded: Too many run already.
         """
         ...
 

@@ -7,7 +7,7 @@ Values only; files and importers live in ``twin_app/scenarios``. The server owns
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
         Cell,
         NeighbourRelation,
         Place,
+        RisPanel,
+        RrmPolicy,
+        SensingTarget,
         Site,
         Slice,
         StreetGraph,
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
         TransportNode,
         UserEquipment,
     )
+    from twin.mobility import Tracks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +57,45 @@ class LandUseGrid:
     code: NDArray[np.uint8]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultPlan:
+    """A fault that a scenario injects by itself.
+
+    Attributes:
+        fault: Name in the catalogue (:mod:`twin.faults`).
+        severity: 0..1; None = drawn from the scenario's seed.
+        at_s: Seconds after the first live second.
+        clear_after_s: Seconds until it is cleared; None = never.
+    """
+
+    fault: str
+    entity_id: str
+    severity: float | None
+    at_s: float
+    clear_after_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrowdEvent:
+    """A flash crowd: people who come to one place.
+
+    Attributes:
+        position_m: Its middle (east, north).
+        at_s: Seconds after the first live second when it begins to fill.
+        ramp_s: Time until all are there, and until all are gone.
+        duration_s: From begin to end, both ramps included.
+        demand_factor: What it makes of the demand at its middle.
+    """
+
+    name: str
+    position_m: tuple[float, float]
+    radius_m: float
+    at_s: float
+    ramp_s: float
+    duration_s: float
+    demand_factor: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Scenario:
     """A city with its network.
@@ -65,6 +108,14 @@ class Scenario:
         extent_m: West, south, east, north of the area.
         seed: The seed that every generator derives from.
         attribution: Notices to show with the map.
+        policies: Where they differ from 0 / 100 / 0 per cent; every site and slice has one.
+        mobility: How UEs move: tours on the streets, a random waypoint, or the tracks of a SUMO FCD file.
+        tracks: Ways of vehicles that UEs follow (mobility "fcd").
+        month_byte: Volume of one subscription in a month, which sets the level of demand (:class:`twin.people.Level`).
+        demand_curves: ``[5, 1008] float32`` weeks of demand by land use, and a flat one, that replace the fitted ones
+            (:class:`twin.traffic.WeekCurves`); None = the fitted ones.
+        radio_map: Baked radio map that replaces the statistics where it reaches, "" = none.
+        configured: Managed attributes that differ from entity and table, (entity id, name, 3GPP value).
     """
 
     name: str
@@ -85,3 +136,15 @@ class Scenario:
     streets: StreetGraph
     land_use: LandUseGrid
     attribution: tuple[str, ...] = ()
+    policies: tuple[RrmPolicy, ...] = ()
+    ris: tuple[RisPanel, ...] = ()
+    targets: tuple[SensingTarget, ...] = ()
+    faults: tuple[FaultPlan, ...] = ()
+    events: tuple[CrowdEvent, ...] = ()
+    mobility: Literal["tours", "random_waypoint", "fcd"] = "tours"
+    tracks: Tracks | None = None
+    month_byte: float = 20e9
+    demand_curves: NDArray[np.float32] | None = None
+    energy_model: Literal["earth", "tr38864"] = "earth"
+    radio_map: str = ""
+    configured: tuple[tuple[str, str, float | str], ...] = ()

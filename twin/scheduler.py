@@ -1,58 +1,42 @@
-"""Who gets the resource blocks: equal time among users with data, what one leaves goes to the others.
+"""How a cell's time is shared and how long packets wait: the figures of the model, one place for both kernels.
 
-Proportional fair over large-scale channels with finite demand is equal time shares with water-filling. Slice pools
-come later; their seam is `group`, which may number (cell, slice) pairs as well as cells.
+Proportional fair over large-scale channels with finite demand is equal time with water-filling: what small users
+leave goes to the others (:func:`twin.kernels.numpy_share.divide`), inside slice pools (:mod:`twin.slicing`). Delay is
+an estimate, not a packet simulation: access, repetitions, waiting for a slot, a processor-sharing queue, transport.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+DAMPING = 0.7
+"""Of the fixed point of load and interference."""
+KNEE = 0.75
+"""Load up to which the crowd gets all it asks for; beyond, its adaptive applications step down smoothly."""
 
-import numpy as np
+SLOT_MS = 0.5
+"""At 30 kHz. A slot is a server: with the share r of slots taken, a packet waits r / (1 - r) of them (M/M/1)."""
+ACCESS_MS = 1.6
+"""Half a slot to the next one, one slot on the air, and what gNB and UE take to prepare and decode it (N1 of TS 38.214
+table 5.3-1 is 10 to 13 symbols)."""
+HARQ_ROUND_TRIP_MS = 4.0
+HARQ_ATTEMPTS = (0.9, 0.099, 0.001)
+"""Share of blocks that need 0, 1, 2 repetitions: one in ten fails at first (the CQI target of TS 38.214), one in a
+hundred of these fails combined with its repetition."""
+BUFFER_BURSTS = 80.0
+"""Room of a user's buffer in bursts; what comes beyond is lost as in an M/M/1/K queue."""
+MAX_DELAY_MS = 1000.0
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+BURST_BIT_BY_SST = {1: 0.1e6, 2: 2_000.0, 3: 1_000.0}
+"""Data that arrive together: a web object or video fragment, a control message of 250 bytes, a report of 125."""
+BUDGET_MS_BY_SST = {2: 10.0}
+"""Delay that a slice allows: 5QI 82 of TS 23.501 table 5.7.4-1 (discrete automation)."""
 
-MAX_ROUNDS = 8
+WEAK_RSRP_DBM = -110.0
 
-
-def water_fill(
-    need: NDArray[np.float64],
-    *,
-    weight: NDArray[np.float64],
-    group: NDArray[np.int64],
-    num_groups: int,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Share each group's capacity of 1 among its members.
-
-    Args:
-        need: ``[n]`` share of time that would carry all of a member's demand.
-        weight: ``[n]`` how many users a member stands for.
-        group: ``[n]`` 0..num_groups-1.
-        num_groups: How many groups.
-
-    Returns:
-        ``share [n]``, the time given, and ``level [num_groups]``, the time that one user who always has data gets;
-        shares of a group sum to min(1, sum of needs).
-    """
-    wanted = np.bincount(group, need, num_groups)
-    crowd = np.bincount(group, weight, num_groups)
-    level = np.where(wanted > 1.0, 1.0 / np.maximum(crowd, 1e-9), np.inf)
-    if not np.isfinite(level).any():
-        return need, level
-    full = np.flatnonzero((level < np.inf)[group])
-    need_full, weight_full, group_full = need[full], weight[full], group[full]
-    for _ in range(MAX_ROUNDS):
-        content = need_full <= level[group_full] * weight_full
-        taken = np.bincount(group_full, np.where(content, need_full, 0.0), num_groups)
-        hungry = np.bincount(group_full, np.where(content, 0.0, weight_full), num_groups)
-        raised = np.where(hungry > 0.0, (1.0 - taken) / np.maximum(hungry, 1e-12), level)
-        if np.allclose(raised, level, rtol=1e-6, atol=0.0, equal_nan=True):
-            break
-        level = np.where(np.isfinite(level), raised, level)
-    share = need.copy()
-    share[full] = np.minimum(need_full, level[group_full] * weight_full)
-    # A few rounds may leave a rest; scale so that no block is given twice and none is lost.
-    given = np.bincount(group, share, num_groups)
-    scale = np.where(wanted > 1.0, 1.0 / np.maximum(given, 1e-12), 1.0)
-    return share * scale[group], level
+CELL_SUMS = (
+    "share", "bits", "connected", "active", "rsrp", "sinr", "cqi", "bit_delay", "attempts", "no_signal", "rsrq",
+    "weak", "offered_bits", "dropped_bits", "budgeted_bits", "late_bits",
+)  # fmt: skip
+"""Sums over the users of a cell, per second. Levels in decibel are weighted by connections, delays by bits."""
+SLICE_SUMS = (
+    "share", "bits", "connected", "active", "bit_delay", "offered_bits", "dropped_bits", "budgeted_bits", "late_bits",
+)  # fmt: skip

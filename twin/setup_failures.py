@@ -41,9 +41,8 @@ class FailureModel:
         document = fitted("failure_rates.json")
         self._periods_h = np.array(document["periods_h"])
         self._rates: dict[Procedure, Any] = {name: document["rates"][name] for name in PROCEDURES}
-        # The noise forgets itself at the fitted rate; a state of two knots' memory has that correlation.
         self._noise = {
-            name: Drift(num_cells, knot_s=-1800.0 / math.log(row["noise_correlation_1h"]), rng=rng)
+            name: Drift(num_cells, memory_s=-3600.0 / math.log(row["noise_correlation_1h"]), rng=rng)
             for name, row in self._rates.items()
         }
         self._cell_factor = spread_factor(rng.standard_normal(num_cells, dtype=np.float32), CELL_SIGMA)

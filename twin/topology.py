@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from twin.attributes import AttributeValue, to_managed
-from twin.entities import Kind
+from twin.attributes import AttributeValue, attributes_of, to_managed, to_native
+from twin.entities import Kind, RrmPolicy
 from twin.errors import InvalidInput, UnknownEntity
 
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from twin.entities import Cell, Position
     from twin.scenario import Scenario
+
+HIGHEST_ARFCN_HZ = 100e9
+"""NR-ARFCN end here (TS 38.104 table 5.4.2.1-1); a carrier above keeps the frequency that its cell states."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +108,7 @@ class Topology:
                 parent_id=old.parent_id,
                 position_m=old.position_m,
                 attributes={**old.attributes, name: value},
-                properties=old.properties,
+                properties={**old.properties, **_following(name, value)},
             )
         return Topology((edited[entity.id] for entity in self.entities), revision=self.revision + 1)
 
@@ -131,21 +134,78 @@ class Topology:
         return Topology((rows[index] for index in sorted(rows)), revision=self.revision + 1)
 
 
-def _cell_attributes(cell: Cell) -> dict[str, AttributeValue]:
-    return {
-        "digitalTilt": to_managed("digitalTilt", cell.tilt_deg),
-        "digitalAzimuth": 0.0,
-        "configuredMaxTxPower": to_managed("configuredMaxTxPower", cell.tx_power_dbm),
-        "administrativeState": cell.administrative_state.value,
+def stated_arfcn(cell: Cell) -> AttributeValue:
+    """Return the channel number that a cell of a scenario has; above 100 GHz the last one."""
+    return to_managed("arfcnDL", min(cell.carrier_hz, HIGHEST_ARFCN_HZ) / 1e6)
+
+
+def _stated(scenario: Scenario) -> dict[str, dict[str, AttributeValue]]:
+    """Return the managed attributes that the scenario's values state, by entity id, in 3GPP units."""
+    stated: dict[str, dict[str, AttributeValue]] = {
+        cell.id: {
+            "digitalTilt": to_managed("digitalTilt", cell.tilt_deg),
+            "configuredMaxTxPower": to_managed("configuredMaxTxPower", cell.tx_power_dbm),
+            "bSChannelBwDL": float(round(cell.bandwidth_hz / 1e6)),
+            "arfcnDL": stated_arfcn(cell),
+            "administrativeState": cell.administrative_state.value,
+            "nRPCI": float(cell.nr_pci),
+        }
+        for cell in scenario.cells
     }
+    stated |= {
+        one.id: {"cellIndividualOffset": float(round(one.cell_individual_offset_db))} for one in scenario.neighbours
+    }
+    stated |= {
+        one.id: {
+            "rRMPolicyMinRatio": one.min_percent,
+            "rRMPolicyMaxRatio": one.max_percent,
+            "rRMPolicyDedicatedRatio": one.dedicated_percent,
+        }
+        for one in policies_of(scenario)
+    }
+    stated |= {one.id: {"vsDataTransport.igpMetric": float(one.igp_metric)} for one in scenario.links}
+    stated |= {one.id: {"vsData6gRis.phaseProfileIndex": float(one.phase_profile_index)} for one in scenario.ris}
+    for entity_id, name, value in scenario.configured:
+        stated.setdefault(entity_id, {})[name] = value
+    return stated
+
+
+def _following(name: str, value: AttributeValue) -> dict[str, AttributeValue]:
+    """Return the properties that say the same as an attribute in another unit."""
+    match name:
+        case "arfcnDL":
+            return {"carrier_hz": float(to_native(name, value)) * 1e6}
+        case "bSChannelBwDL":
+            return {"bandwidth_hz": float(value) * 1e6}
+        case _:
+            return {}
+
+
+def policies_of(scenario: Scenario) -> tuple[RrmPolicy, ...]:
+    """Return the slice policy of every site and slice, sites first; 0 / 100 / 0 per cent where none is stated."""
+    known = {(one.site_id, one.slice_id): one for one in scenario.policies}
+    return tuple(
+        known.get((site.id, part.id), RrmPolicy(site_id=site.id, slice_id=part.id))
+        for site in scenario.sites
+        for part in scenario.slices
+    )
 
 
 def topology_of(scenario: Scenario, *, revision: int = 1) -> Topology:
-    """Number every entity: sites, cells, slices, nodes, links, places, buildings, UEs, in this order."""
+    """Number every entity.
+
+    Sites, cells, slices, nodes, links, places, buildings, UEs, relations, policies, panels, targets, in this order.
+    """
     rows: list[Entity] = []
+    stated = _stated(scenario)
 
     def add(entity_id: str, kind: Kind, name: str, **rest: object) -> None:
-        rows.append(Entity(index=len(rows), id=entity_id, kind=kind, name=name, **rest))  # type: ignore[arg-type]
+        own = stated.get(entity_id, {})
+        values = ((row.name, own.get(row.name, row.default)) for row in attributes_of(kind))
+        attributes = {name: value for name, value in values if value is not None}
+        rows.append(
+            Entity(index=len(rows), id=entity_id, kind=kind, name=name, attributes=attributes, **rest)  # type: ignore[arg-type]
+        )
 
     sites = {site.id: site for site in scenario.sites}
     for site in scenario.sites:
@@ -168,12 +228,10 @@ def topology_of(scenario: Scenario, *, revision: int = 1) -> Topology:
             aliases=cell.aliases,
             parent_id=cell.site_id,
             position_m=(east, north, up + sites[cell.site_id].height_m),
-            attributes=_cell_attributes(cell),
             properties={
                 "azimuth_deg": cell.azimuth_deg,
                 "carrier_hz": cell.carrier_hz,
                 "bandwidth_hz": cell.bandwidth_hz,
-                "nRPCI": float(cell.nr_pci),
                 "sector": float(cell.sector),
                 "environment": cell.environment,
             },
@@ -220,5 +278,51 @@ def topology_of(scenario: Scenario, *, revision: int = 1) -> Topology:
             ue.id.replace("-", " "),
             position_m=(*ue.home_m, 1.5),
             properties={"slice_id": ue.slice_id, "mobility": ue.mobility, "land_use": ue.land_use.value},
+        )
+    cells = {cell.id: cell for cell in scenario.cells}
+    for one in scenario.neighbours:
+        source, target = cells[one.source_id], cells[one.target_id]
+        add(
+            one.id,
+            Kind.RELATION,
+            f"{source.name} to {target.name}",
+            dn=f"{source.dn},NRCellRelation={target.id.removeprefix('cell-')}",
+            parent_id=source.id,
+            properties={"source_id": source.id, "target_id": target.id},
+        )
+    slices = {part.id: part for part in scenario.slices}
+    for one in policies_of(scenario):
+        site = sites[one.site_id]
+        add(
+            one.id,
+            Kind.POLICY,
+            f"{slices[one.slice_id].name} at {site.name}",
+            dn=f"{site.dn},GNBDUFunction={site.id.removeprefix('site-')},RRMPolicyRatio={slices[one.slice_id].name}",
+            parent_id=site.id,
+            properties={"slice_id": one.slice_id},
+        )
+    for panel in scenario.ris:
+        add(
+            panel.id,
+            Kind.RIS,
+            panel.name,
+            dn=panel.dn,
+            aliases=panel.aliases,
+            position_m=panel.position_m,
+            properties={
+                "azimuth_deg": panel.azimuth_deg,
+                "columns": float(panel.columns),
+                "rows": float(panel.rows),
+                "cell_id": panel.cell_id,
+            },
+        )
+    for target in scenario.targets:
+        add(
+            target.id,
+            Kind.TARGET,
+            target.name,
+            aliases=target.aliases,
+            position_m=target.path_m[0],
+            properties={"speed_mps": target.speed_mps, "rcs_m2": target.rcs_m2},
         )
     return Topology(rows, revision=revision)

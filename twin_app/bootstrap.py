@@ -19,6 +19,7 @@ from twin_app.running import Twin
 from twin_app.scenarios import ScenarioSpec
 from twin_app.scene_list import SceneList, plan_of, plans_at_start
 from twin_app.scene_router import SceneRouter
+from twin_app.shadow_pool import ShadowPool
 from twin_app.world_build import Shared, SharedPlanner, open_world
 
 if TYPE_CHECKING:
@@ -79,6 +80,12 @@ async def build(
             link=link,
             news=news,
             planner=SharedPlanner(settings.agent.encoder),
+            shadows=ShadowPool(
+                workers=settings.shadow.workers,
+                memory_mb=settings.shadow.memory_mb,
+                idle_s=settings.shadow.idle_s,
+                log_path=folder.path / "shadow.log",
+            ),
         )
         twin = Twin(shared=shared, tls=tls, listed=listed, pulse=Pulse())
         undo.push_async_callback(twin.close_worlds)

@@ -1,8 +1,9 @@
 """Changes from proposal to proof: journals each transition, then acts on it.
 
-The life cycle itself is `twin.control`. Order of every step: decide (pure) -> journal -> act. A restart in any
-state ends each unfinished change exactly once: what was not verified is taken back by bringing the scene to the
-journaled configuration.
+The life cycle itself is `twin.control`. Order of every step: decide (pure) -> journal -> act. A proposal is journaled
+and told at once; what the shadow twin says of it comes seconds later and makes it validated. A restart in any state
+ends each unfinished change exactly once: what was not verified is taken back by bringing the scene to the journaled
+configuration.
 """
 
 from __future__ import annotations
@@ -12,18 +13,19 @@ import hashlib
 import json
 import math
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import structlog
 
 from twin.attributes import same_value
 from twin.commands import Command, CommandStage, SetAttribute, SetAttributes
-from twin.control import Change, ChangeState, KpiEffect, approve, digest_of, move, plan
+from twin.control import Change, ChangeState, KpiEffect, approve, digest_of, move, no_shadow, plan, validate
 from twin.entities import Kind
 from twin.errors import (
     Conflict,
+    DeadlineExceeded,
     KeyReused,
     NotFound,
     PermissionDenied,
@@ -33,12 +35,15 @@ from twin.errors import (
 )
 from twin.ids import uuid7
 from twin.kpi import kpi
+from twin.what_if import around
+from twin.what_if_report import GUARD_KPI
 from twin_app.change_json import change_from_fact, change_to_fact
 from twin_app.patience import until_stored
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from twin.control import Shadow
     from twin.ports import Journal, SceneLink, TelemetryStore
     from twin_app.access import Caller
     from twin_app.inventory import LiveInventory
@@ -47,16 +52,14 @@ if TYPE_CHECKING:
 EFFECT_KPIS = ("DRB.UEThpDl", "RRU.PrbTotDl", "vsData6gMeanSsRsrp", "vsData6gMeanSsSinr", "RRC.ConnMean")
 """What is measured around a change."""
 
-GUARD_KPI = "DRB.UEThpDl"
-"""Falls by more than the guard share around the change: taken back."""
-
 BEFORE_S = 30.0
 """How long before the change its effect is compared with."""
 
 SETTLE_S = 2.0
 """Simulated seconds after applying that belong to neither side."""
 
-MAX_NEIGHBOURS = 6
+SHADOW_WAIT_S = 20.0
+"""How long an approval waits for the shadow twin when the approver takes whatever it says."""
 
 UNDER_WAY = frozenset({ChangeState.APPROVED, ChangeState.APPLYING, ChangeState.VERIFYING})
 
@@ -69,8 +72,20 @@ class _Key:
     change_id: str
 
 
+class Judge(Protocol):
+    """Who tries proposals out: the shadow twin."""
+
+    async def judge(self, actions: Sequence[SetAttribute], *, on_progress: Callable[[float], None]) -> Shadow:
+        """Return what an approver should know; never raises a TwinError."""
+        ...
+
+
 class ChangeDesk:
-    """Implements `twin.ports.ChangeDesk` and, for people only, approve and reject."""
+    """Implements `twin.ports.ChangeDesk` and, for people only, approve and reject.
+
+    Args:
+        shadow: Tries proposals out; None = there is none, which every change then says.
+    """
 
     def __init__(
         self,
@@ -83,6 +98,7 @@ class ChangeDesk:
         grpc: GrpcSettings,
         on_change: Callable[[Change], Awaitable[None]],
         on_applied: Callable[[tuple[str, ...]], Awaitable[None]],
+        shadow: Judge | None = None,
     ) -> None:
         self._inventory = inventory
         self._journal = journal
@@ -92,6 +108,9 @@ class ChangeDesk:
         self._grpc = grpc
         self._on_change = on_change
         self._on_applied = on_applied
+        self._shadow = shadow
+        self._judging: dict[str, asyncio.Task[None]] = {}
+        self._progress: dict[str, float] = {}
         self._changes: dict[str, Change] = {}
         self._keys: dict[str, _Key] = {}
         self._carriers: set[asyncio.Task[None]] = set()
@@ -108,7 +127,10 @@ class ChangeDesk:
                 self._keys[fact["idempotency_key"]] = _Key(body_hash=fact["body_hash"], change_id=change.id)
             self._number = max(self._number, int(change.id.rpartition("-")[2]))
         for change in list(self._changes.values()):
-            if change.state is ChangeState.APPROVED:
+            if change.state is ChangeState.PROPOSED:
+                outcome = "the twin stopped while its shadow was trying it out; propose it again"
+                await self._record(move(change, ChangeState.FAILED, outcome=outcome))
+            elif change.state is ChangeState.APPROVED:
                 await self._record(
                     move(change, ChangeState.FAILED, outcome="the twin stopped before it was applied; propose it again")
                 )
@@ -118,9 +140,10 @@ class ChangeDesk:
 
     async def close(self) -> None:
         """Stop carrying changes; unfinished ones are ended by the next start."""
-        for task in self._carriers:
+        tasks = [*self._carriers, *self._judging.values()]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._carriers, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     # ---- proposing ---------------------------------------------------------------------------------------
 
@@ -135,7 +158,10 @@ class ChangeDesk:
         question_id: str | None = None,
         undoes: str | None = None,
     ) -> Change:
-        """Validate and journal a proposal; the same Idempotency-Key gives the same change."""
+        """Check and journal a proposal; the same Idempotency-Key gives the same change.
+
+        It is `proposed` until the shadow twin has tried it out, a matter of seconds, and `validated` then.
+        """
         body_hash = _hash_of(reason, actions, base_revision, undoes)
         async with self._deciding:
             known = self._keys.get(f"{proposed_by}\n{idempotency_key}") if idempotency_key else None
@@ -166,13 +192,47 @@ class ChangeDesk:
             )
             key = f"{proposed_by}\n{idempotency_key}"
             named = {} if idempotency_key is None else {"idempotency_key": key, "body_hash": body_hash}
-            validated = move(change, ChangeState.VALIDATED)
-            # One commit: a proposal that is journaled but never validated could not be approved for ever.
-            await self._record(change, validated, **named)
+            if self._shadow is None:
+                # One commit: a proposal that is journaled but never validated could not be approved for ever.
+                steps = (change, validate(change, no_shadow("the shadow twin is switched off")))
+            else:
+                steps = (change,)
+            made = await self._record(*steps, **named)
             self._number += 1
             if named:
                 self._keys[key] = _Key(body_hash=body_hash, change_id=change.id)
-            return validated
+            if self._shadow is not None:
+                task = asyncio.create_task(self._try_out(change, self._shadow), name=f"shadow of {change.id}")
+                self._judging[change.id] = task
+                task.add_done_callback(lambda _: self._judging.pop(change.id, None))
+            return made
+
+    async def _try_out(self, change: Change, shadow: Judge) -> None:
+        """Let the shadow twin judge a proposal and make it validated, whatever comes out."""
+
+        def tell(share: float) -> None:
+            self._progress[change.id] = share
+
+        async def validated() -> None:
+            async with self._deciding:
+                current = self._changes[change.id]
+                if current.state is ChangeState.PROPOSED:  # nobody rejected it meanwhile
+                    await self._record(validate(current, said))
+
+        try:
+            wanted = [SetAttribute(entity_id=a.entity_id, attribute=a.attribute, value=a.value) for a in change.actions]
+            try:
+                said = await shadow.judge(wanted, on_progress=tell)
+            except Exception as error:  # noqa: BLE001 - the change must not wait for ever
+                _log.error("shadow_failed", change_id=change.id, exc_info=error)
+                said = no_shadow("the shadow twin failed; the twin's log says why")
+            await until_stored(validated, what=change.id)
+        finally:
+            self._progress.pop(change.id, None)
+
+    def progress(self, change_id: str) -> float | None:
+        """Return how far the shadow twin is with a proposal, 0..1; None when it is not trying it out."""
+        return self._progress.get(change_id, 0.0) if change_id in self._judging else None
 
     async def undo(self, change_id: str | None, *, proposed_by: str, question_id: str | None = None) -> Change:
         """Propose the inverse of a committed change (None = the last one not yet undone)."""
@@ -218,8 +278,18 @@ class ChangeDesk:
 
     # ---- deciding (people only) --------------------------------------------------------------------------
 
-    async def approve(self, change_id: str, *, caller: Caller, digest: str | None) -> Change:
-        """Approve what the caller saw and carry it out in the background."""
+    async def approve(
+        self, change_id: str, *, caller: Caller, digest: str | None, despite_shadow: bool = False
+    ) -> Change:
+        """Approve what the caller saw and carry it out in the background.
+
+        Without a digest (the local user only) it waits for the shadow twin.
+
+        Args:
+            despite_shadow: Go on although the shadow twin predicts harm; it is journaled.
+        """
+        if digest is None and caller.local:
+            await self._judged(change_id)
         async with self._deciding:
             await self._expire()
             change = self._find(change_id)
@@ -241,6 +311,7 @@ class ChangeDesk:
                     digest=digest,
                     now_unix_s=time.time(),
                     revision=self._inventory.topology.revision,
+                    despite_shadow=despite_shadow,
                 )
             )
         task = asyncio.create_task(self._carry(approved), name=f"carry {approved.id}")
@@ -248,16 +319,28 @@ class ChangeDesk:
         task.add_done_callback(self._carriers.discard)
         return approved
 
+    async def _judged(self, change_id: str) -> None:
+        task = self._judging.get(change_id)
+        if task is None:
+            return
+        done, _ = await asyncio.wait({task}, timeout=SHADOW_WAIT_S)
+        if not done:
+            raise DeadlineExceeded(f"the shadow twin still tries `{change_id}` out; approve it in a moment")
+
     async def reject(self, change_id: str, *, caller: Caller, reason: str) -> Change:
         """Reject a proposal."""
         async with self._deciding:
             await self._expire()
             change = self._find(change_id)
-            return await self._record(
+            rejected = await self._record(
                 move(
                     change, ChangeState.REJECTED, approved_by=caller.name, outcome=reason or "rejected without a reason"
                 )
             )
+        judging = self._judging.get(change_id)
+        if judging is not None:
+            judging.cancel()
+        return rejected
 
     # ---- carrying out ------------------------------------------------------------------------------------
 
@@ -292,7 +375,7 @@ class ChangeDesk:
                 ChangeState.COMMITTED,
                 effects=effects,
                 finished_at_sim_s=self._inventory.now_s,
-                outcome="applied as planned; observed values match",
+                outcome=f"applied as planned; observed values match{_in_words(effects)}",
             )
         )
 
@@ -392,16 +475,19 @@ class ChangeDesk:
             if time.monotonic() > wall_limit:
                 return (), "simulated time did not advance while the change was being verified"
             await asyncio.sleep(0.2)
-        targets = tuple(dict.fromkeys(a.entity_id for a in change.actions))
-        watched = (*targets, *self._neighbours_of(targets))
+        look_at = around(change.inverse, self._inventory.topology, self._inventory.scenario)
+        cells = [one for one in look_at.targets if self._inventory.topology.get(one).kind is Kind.CELL]
+        watched = (*cells, *look_at.neighbours)
         effects: list[KpiEffect] = []
         for name in EFFECT_KPIS:
             before = await self._means(watched, name, applied_at - BEFORE_S, applied_at)
             after = await self._means(watched, name, applied_at + SETTLE_S, end)
             effects.extend(
-                KpiEffect(entity_id=e, kpi=name, unit=kpi(name).unit, before=before[e], after=after[e])
+                _judged_effect(
+                    KpiEffect(entity_id=e, kpi=name, unit=kpi(name).unit, before=before[e], after=after[e]), change
+                )
                 for e in watched
-                if e in targets or name == GUARD_KPI
+                if e in cells or name == GUARD_KPI
             )
         return tuple(effects), self._breach(change, effects)
 
@@ -427,14 +513,6 @@ class ChangeDesk:
         ids, values = await self._store.window(Kind.CELL, name, start_s=start_s, end_s=end_s)
         found = dict(zip(ids, (float(v) for v in values), strict=True))
         return {entity_id: found.get(entity_id, math.nan) for entity_id in entity_ids}
-
-    def _neighbours_of(self, targets: Sequence[str]) -> tuple[str, ...]:
-        found = [
-            relation.target_id
-            for relation in self._inventory.scenario.neighbours
-            if relation.source_id in targets and relation.target_id not in targets
-        ]
-        return tuple(dict.fromkeys(found))[:MAX_NEIGHBOURS]
 
     # ---- keeping -----------------------------------------------------------------------------------------
 
@@ -473,12 +551,28 @@ class ChangeDesk:
     async def _expire(self) -> None:
         now = time.time()
         for change in list(self._changes.values()):
-            if change.state is ChangeState.VALIDATED and now >= change.expires_at_unix_s:
+            if change.state in {ChangeState.PROPOSED, ChangeState.VALIDATED} and now >= change.expires_at_unix_s:
                 await self._record(move(change, ChangeState.EXPIRED, outcome="nobody approved it in time"))
 
 
 def _number_of(change: Change) -> int:
     return int(change.id.rpartition("-")[2])
+
+
+def _judged_effect(effect: KpiEffect, change: Change) -> KpiEffect:
+    """Return the effect with whether it lies where the shadow twin expected one measurement."""
+    report = None if change.shadow is None else change.shadow.report
+    found = None if report is None else report.of(effect.entity_id, effect.kpi)
+    measured = effect.after - effect.before
+    if found is None or found.likely_low is None or found.likely_high is None or not math.isfinite(measured):
+        return effect
+    return replace(effect, as_predicted=found.likely_low <= measured <= found.likely_high)
+
+
+def _in_words(effects: Sequence[KpiEffect]) -> str:
+    """Return how the prediction held, "" where there was none."""
+    told = [effect.as_predicted for effect in effects if effect.as_predicted is not None]
+    return f"; {sum(told)} of {len(told)} measured effects lie where the shadow twin expected them" if told else ""
 
 
 def _touches(change: Change) -> set[tuple[str, str]]:

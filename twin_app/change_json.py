@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from twin.commands import SetAttribute
 from twin.control import Change, ChangeState, KpiEffect, PlannedAction
+from twin_app.what_if_json import shadow_from_fact, shadow_to_json
 
 if TYPE_CHECKING:
     from twin.clock import CivilTime
 
 
-_DEEP = {"state", "actions", "observed", "effects", "idempotency_key", "body_hash"}
+_DEEP = {"state", "actions", "observed", "effects", "shadow", "idempotency_key", "body_hash"}
 
 
 def change_to_fact(change: Change) -> dict[str, Any]:
@@ -41,15 +42,29 @@ def change_from_fact(fact: dict[str, Any]) -> Change:
                 unit=e["unit"],
                 before=math.nan if e["before"] is None else e["before"],
                 after=math.nan if e["after"] is None else e["after"],
+                as_predicted=e.get("as_predicted"),  # facts of before the shadow twin have none
             )
             for e in fact["effects"]
         ),
+        shadow=shadow_from_fact(fact.get("shadow")),
         **rest,
     )
 
 
-def change_to_json(change: Change, civil: CivilTime) -> dict[str, Any]:
-    """Return the change as REST shows it: times in RFC 3339, NaN as null, every action in words."""
+def change_line(change: Change, civil: CivilTime, *, progress: float | None = None) -> dict[str, Any]:
+    """Return the change for lists and news: the prediction in words, without its many figures."""
+    line = change_to_json(change, civil, progress=progress)
+    if line["shadow"] is not None:
+        line["shadow"].pop("effects", None)
+    return line
+
+
+def change_to_json(change: Change, civil: CivilTime, *, progress: float | None = None) -> dict[str, Any]:
+    """Return the change as REST shows it: times in RFC 3339, NaN as null, every action in words.
+
+    Args:
+        progress: 0..1 while the shadow twin tries it out.
+    """
 
     def wall(seconds: float | None) -> str | None:
         return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
@@ -89,9 +104,12 @@ def change_to_json(change: Change, civil: CivilTime) -> dict[str, Any]:
                 "unit": e.unit,
                 "before": None if math.isnan(e.before) else e.before,
                 "after": None if math.isnan(e.after) else e.after,
+                "as_predicted": e.as_predicted,
             }
             for e in change.effects
         ],
+        "shadow": shadow_to_json(change.shadow, civil, progress=progress),
+        "despite_shadow": change.despite_shadow,
         "outcome": change.outcome or None,
         "undoes": change.undoes or None,
         "question_id": change.question_id or None,

@@ -24,6 +24,7 @@ from rich.table import Table
 from twin.errors import TwinError
 from twin_app.cli_access import certs_app, token_app
 from twin_app.cli_scenes import scenes_app
+from twin_app.cli_what_if import shadow_in_words, wait_for_shadow, what_if
 
 app = typer.Typer(
     name="twin",
@@ -39,6 +40,7 @@ journal_app = typer.Typer(help="The journal of every lossless fact.", no_args_is
 app.add_typer(journal_app, name="journal")
 app.add_typer(token_app, name="token")
 app.add_typer(certs_app, name="certs")
+app.command("what-if")(what_if)
 
 _out = Console(soft_wrap=True)
 _err = Console(stderr=True, soft_wrap=True)
@@ -229,16 +231,20 @@ def approve(
     as_json: AsJson = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask (for scripts).")] = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it is committed or taken back.")] = True,
+    despite_shadow: Annotated[
+        bool, typer.Option("--despite-shadow", help="Approve although the shadow twin predicts harm.")
+    ] = False,
 ) -> None:
-    """Show the plan of a change and approve exactly that plan."""
+    """Show the plan of a change and what the shadow twin says of it, and approve exactly that."""
     client = _client(url, data_dir, scene)
-    change = client.get(f"/v1/changes/{change_id}")
+    change = wait_for_shadow(client, client.get(f"/v1/changes/{change_id}"))
     if not as_json:
         _print_plan(change)
     if not yes and not typer.confirm("Approve this plan?"):
         _err.print("not approved", highlight=False)
         raise typer.Exit(1)
-    change = client.post(f"/v1/changes/{change_id}/approve", {"digest": change["digest"]})
+    approval = {"digest": change["digest"], "despite_shadow": despite_shadow}
+    change = client.post(f"/v1/changes/{change_id}/approve", approval)
     if wait:
         change = _wait_for(client, change)
     if as_json:
@@ -268,6 +274,8 @@ def _print_plan(change: dict[str, Any]) -> None:
     )
     for action in change["actions"]:
         _out.print(f"  {action['in_words']}", highlight=False, markup=False)
+    for sentence in shadow_in_words(change, most=6):
+        _out.print(f"  {sentence}", highlight=False, markup=False)
     _out.print(f"  digest {change['digest'][:16]}…, base revision {change['base_revision']}", highlight=False)
 
 
@@ -319,7 +327,15 @@ def changes(scene: InScene = None, url: Url = None, data_dir: DataDir = None, as
         return
     for row in rows:
         row["plan"] = "; ".join(action["in_words"] for action in row["actions"])
-    titles = {"id": "change", "state": "state", "plan": "plan", "proposed_by": "by", "outcome": "outcome"}
+        row["predicted"] = "; ".join(shadow_in_words(row, most=2))
+    titles = {
+        "id": "change",
+        "state": "state",
+        "plan": "plan",
+        "predicted": "predicted",
+        "proposed_by": "by",
+        "outcome": "outcome",
+    }
     _print_rows(rows, titles, nothing="no changes yet")
 
 
@@ -397,47 +413,50 @@ def health(scene: InScene = None, url: Url = None, data_dir: DataDir = None, as_
 @fault_app.command("inject")
 def fault_inject(
     fault: Annotated[str, typer.Argument(help="Name from `twin fault list`.")],
-    cell: Annotated[str, typer.Option("--cell", help="Where: id, DN or alias.")],
-    severity: Annotated[float, typer.Option("--severity", min=0.0, max=1.0, help="0 mild .. 1 worst.")] = 1.0,
+    entity: Annotated[str, typer.Option("--at", "--cell", help="Where: id, DN or alias of a cell, site, link ...")],
+    severity: Annotated[
+        float | None, typer.Option("--severity", min=0.0, max=1.0, help="0 mild .. 1 worst. [default: drawn]")
+    ] = None,
     scene: InScene = None,
     url: Url = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Break something on purpose."""
-    _fault("inject", fault, cell, severity, scene=scene, url=url, data_dir=data_dir, as_json=as_json)
+    _fault("inject", fault, entity, severity, scene=scene, url=url, data_dir=data_dir, as_json=as_json)
 
 
 @fault_app.command("clear")
 def fault_clear(
     fault: str,
-    cell: Annotated[str, typer.Option("--cell", help="Where.")],
+    entity: Annotated[str, typer.Option("--at", "--cell", help="Where.")],
     scene: InScene = None,
     url: Url = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Repair it."""
-    _fault("clear", fault, cell, 1.0, scene=scene, url=url, data_dir=data_dir, as_json=as_json)
+    _fault("clear", fault, entity, 1.0, scene=scene, url=url, data_dir=data_dir, as_json=as_json)
 
 
 def _fault(
     operation: str,
     fault: str,
-    cell: str,
-    severity: float,
+    entity: str,
+    severity: float | None,
     *,
     scene: str | None,
     url: str | None,
     data_dir: Path | None,
     as_json: bool,
 ) -> None:
-    body = {"operation": operation, "fault": fault, "entity": cell, "severity": severity}
+    body = {"operation": operation, "fault": fault, "entity": entity, "severity": severity}
     result = _client(url, data_dir, scene).post("/v1/faults", body)
     if as_json:
         _print_json(result)
     else:
-        _out.print(f"{operation}ed {result['fault']} at {result['entity']}", highlight=False)
+        done = f"injected, severity {result['severity']:.2g}" if operation == "inject" else "cleared"
+        _out.print(f"{result['fault']} at {result['entity']}: {done}", highlight=False)
 
 
 @fault_app.command("list")
@@ -448,8 +467,14 @@ def fault_list(scene: InScene = None, url: Url = None, data_dir: DataDir = None,
         _print_json(bench)
         return
     _print_rows(bench["catalogue"], {"name": "fault", "title": "what it does"}, nothing="no faults known")
+    for one in bench["active"]:
+        one["fix"] = (
+            "; ".join(f"{f['attribute']} of {f['entity']} = {f['meaning']}" for f in one["fix"]) or one["remedy"]
+        )
     _print_rows(
-        bench["active"], {"fault": "injected", "entity": "at", "severity": "severity"}, nothing="nothing is injected"
+        bench["active"],
+        {"fault": "injected", "entity": "at", "severity": "severity", "repaired": "repaired", "fix": "right fix"},
+        nothing="nothing is injected",
     )
 
 
@@ -480,6 +505,55 @@ def coverage(
         _print_json(facts)
     else:
         _out.print(f"wrote {png}: " + ", ".join(f"{k} {v}" for k, v in facts.items()), highlight=False)
+
+
+@app.command()
+def calibrate(
+    case: Annotated[
+        list[str] | None, typer.Option("--case", help="Such as uma-6, umi-30, inh-70; may repeat. Default: all nine.")
+    ] = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, max=1000, help="How many drops of 1,500 users.")] = 40,
+    png: Annotated[Path | None, typer.Option("--png", help="Also draw the curves.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run the 3GPP calibration campaign on the radio model. Exit code 1: a percentile is off by more than the gate."""
+    from twin_app import calibrate_command
+
+    results = calibrate_command.calibrate(case or (), seeds=seeds, png=png)
+    if as_json:
+        _print_json(calibrate_command.as_json(results, seeds=seeds))
+    else:
+        calibrate_command.print_results(results, _out)
+    if not calibrate_command.passes(results):
+        raise typer.Exit(1)
+
+
+@app.command("bake-radio-map")
+def bake_radio_map(
+    out: Annotated[Path, typer.Option("--out", help="File to write (.npz); name it as `radio_map` in a scenario.")],
+    city: Annotated[list[Path] | None, typer.Option("--city", help="City file; may repeat.")] = None,
+    area: Annotated[str | None, typer.Option("--area", metavar="E,N,W,H", help="Crop in metres.")] = None,
+    sites: Annotated[Path | None, typer.Option("--sites", help="CSV of sites.")] = None,
+    scenario: Annotated[Path | None, typer.Option("--scenario", help="Scenario file (YAML).")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Seed.")] = None,
+    resolution_m: Annotated[float, typer.Option("--resolution", min=1.0, help="Metres per square of the map.")] = 10.0,
+    rays: Annotated[int, typer.Option("--rays", min=1000, help="Rays from each mast.")] = 1_000_000,
+    bounces: Annotated[int, typer.Option("--bounces", min=0, max=20, help="Reflections of a ray.")] = 3,
+    as_json: AsJson = False,
+) -> None:
+    """Trace rays through a city once and keep the path gains (needs the extra `raytracing`)."""
+    from twin_app.raytracing import Quality, bake_to_file, check_machine
+    from twin_app.scenarios import ScenarioSpec, build_scenario
+
+    check_machine()
+    given: dict[str, Any] = {} if seed is None else {"seed": seed}
+    spec = ScenarioSpec(city=tuple(city or ()), area=_area(area), sites=sites, scenario=scenario, **given)
+    quality = Quality(cell_m=resolution_m, rays=rays, bounces=bounces)
+    facts = bake_to_file(build_scenario(spec), out, quality=quality)
+    if as_json:
+        _print_json(facts)
+    else:
+        _out.print(f"wrote {out}: " + ", ".join(f"{k} {v}" for k, v in facts.items() if k != "file"), highlight=False)
 
 
 @app.command()

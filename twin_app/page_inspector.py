@@ -89,7 +89,7 @@ def _property(name: str, value: AttributeValue) -> Fact:
         case "bps":
             return Fact(label=stem.replace("_", " "), text=_scaled(value, "bit/s"))
         case _:
-            words = {"nRPCI": "physical cell id", "sST": "slice type (SST)"}.get(name, name.replace("_", " "))
+            words = {"sST": "slice type (SST)"}.get(name, name.replace("_", " "))
             return Fact(label=words, text=f"{value:g}" if isinstance(value, float | int) else value.replace("_", " "))
 
 
@@ -143,7 +143,13 @@ def _related_ids(
             index = _latest(store, entity, "vsData6gServingCell")
             serving = [(topology.at(int(index)).id, "serving cell")] if index is not None and index >= 0 else []
             return [*serving, (slice_id, "slice")]
-        case Kind.SLICE | Kind.BUILDING | Kind.PLACE:
+        case Kind.RELATION:
+            return [(str(entity.properties[end]), end.removesuffix("_id")) for end in ("source_id", "target_id")]
+        case Kind.POLICY:
+            return [(entity.parent_id, "site"), (str(entity.properties["slice_id"]), "slice")]
+        case Kind.RIS:
+            return [(str(entity.properties["cell_id"]), "lit by")]
+        case Kind.SLICE | Kind.BUILDING | Kind.PLACE | Kind.TARGET:
             return []
 
 

@@ -207,6 +207,7 @@ class Twin:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(world.quiet() for world in self.worlds.values()))
+        await self.shared.shadows.close()
         await self.bridge.stop()
         await self.close_worlds()
         self.folder.close()

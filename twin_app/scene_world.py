@@ -246,7 +246,7 @@ class SceneWorld:
             case ManageFault() as order:
                 labels = (fault(order.fault).name,)
                 if not command.dry_run:
-                    self.network.manage_fault(order)
+                    observed = self.network.manage_fault(order)
             case SimulationControl() as order:
                 self._control(order, dry_run=command.dry_run)
             case Overlay() | MoveCamera() | Spawn():

@@ -83,6 +83,20 @@ class ApprovalSettings(_Part):
     )
 
 
+class ShadowSettings(_Part):
+    """The shadow twin: what a change would do, tried out on copies of the network."""
+
+    enabled: bool = Field(default=True, description="Try proposals out before they can be approved.")
+    horizon_s: float = Field(default=60.0, ge=5, le=900, description="Simulated seconds that it looks ahead.")
+    seeds: int = Field(
+        default=4, ge=1, le=32, description="Runs with and without the change; more narrow the interval."
+    )
+    workers: int = Field(default=2, ge=1, le=16, description="Processes that it may use, each at low priority.")
+    memory_mb: int = Field(default=2048, ge=0, description="What each process may allocate; 0 = no limit.")
+    timeout_s: PositiveFloat = Field(default=120.0, description="Longest time for one answer, waiting included.")
+    idle_s: PositiveFloat = Field(default=300.0, description="After this long without work a process ends.")
+
+
 class AgentSettings(_Part):
     """Asking."""
 
@@ -132,6 +146,7 @@ class Settings(BaseSettings):
     grpc: GrpcSettings = Field(default_factory=GrpcSettings)
     tls: TlsSettings = Field(default_factory=TlsSettings)
     approval: ApprovalSettings = Field(default_factory=ApprovalSettings)
+    shadow: ShadowSettings = Field(default_factory=ShadowSettings)
     agent: AgentSettings = Field(default_factory=AgentSettings)
     access: AccessSettings = Field(default_factory=AccessSettings)
 

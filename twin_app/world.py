@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from twin_app.scene_list import ScenePlan
     from twin_app.scene_player import ScenePlayer
     from twin_app.settings import Settings
+    from twin_app.shadow import SceneShadow
     from twin_app.sinr_raster import SinrRasters
     from twin_app.store.embedded import EmbeddedTelemetryStore
 
@@ -74,6 +75,7 @@ class World:
     bridge: BridgeServer
     link: RecordedLink
     changes: ChangeDesk
+    shadow: SceneShadow
     faults: FaultBench
     agent: Agent
     news: NewsHub
@@ -97,7 +99,7 @@ class World:
         self._tasks = [
             self._warm_up,
             asyncio.create_task(self._refresh_graph(), name=f"graph refresh {self.id}"),
-            asyncio.create_task(self._settle_faults(), name=f"settle faults {self.id}"),
+            asyncio.create_task(self._tend_faults(), name=f"faults {self.id}"),
         ]
         self.player.open(server=server, plays=self.with_scene)
         self.scenes.follow_if_wanted()  # an engine may have been quicker
@@ -110,6 +112,7 @@ class World:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self.rasters.close()
         await self.changes.close()
+        await self.shadow.close()
         await self.scenes.close()
         await self.link.close(self.id)
 
@@ -251,12 +254,14 @@ class World:
 
     # ---- background --------------------------------------------------------------------------------------
 
-    async def _settle_faults(self) -> None:
+    async def _tend_faults(self) -> None:
         await self.scenes.ready.wait()
         try:
             await self.faults.settle()
         except TwinError as error:
             _log.warning("faults_not_settled", scene_id=self.id, error=str(error))
+        if self.scenario.faults:
+            await self.faults.follow(self.scenario.faults)
 
     async def _refresh_graph(self) -> None:
         while True:

@@ -22,7 +22,7 @@ from knowledge_graph.projection import GraphPicture
 from twin.errors import StoreUnavailable
 from twin_app.alarm_log import JournaledAlarmLog
 from twin_app.change_desk import ChangeDesk
-from twin_app.change_json import change_to_json
+from twin_app.change_json import change_line
 from twin_app.command_record import CommandRecord
 from twin_app.fault_bench import FaultBench
 from twin_app.ingest_service import IngestService
@@ -34,6 +34,7 @@ from twin_app.scene_desk import SceneDesk
 from twin_app.scene_login import environment_of
 from twin_app.scene_player import ScenePlayer
 from twin_app.settings import PAST_S
+from twin_app.shadow import SceneShadow
 from twin_app.sinr_raster import SinrRasters
 from twin_app.store.embedded import EmbeddedTelemetryStore
 from twin_app.world import World
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from twin_app.scene_list import ScenePlan
     from twin_app.scene_router import SceneRouter
     from twin_app.settings import Settings
+    from twin_app.shadow_pool import ShadowPool
 
 QUARTER_S = 900
 """The scenario epoch is a quarter of an hour, so that archive periods end on the quarter."""
@@ -90,6 +92,7 @@ class Shared:
     link: RecordedLink
     news: NewsHub
     planner: SharedPlanner
+    shadows: ShadowPool
 
 
 async def open_world(
@@ -168,14 +171,38 @@ async def open_world(
         undo.push_async_callback(graph.close)
 
         async def change_moved(change: Change) -> None:
-            shared.news.publish("change", {"scene_id": plan.id, **change_to_json(change, inventory.civil)})
+            shared.news.publish("change", {"scene_id": plan.id, **change_line(change, inventory.civil)})
             shared.bridge.topology_changed(inventory.topology, scene_id=plan.id)
             await graph.put_change(change)
 
-        async def attributes_applied(entity_ids: tuple[str, ...]) -> None:
-            ingest.relearn(entity_ids)
+        async def found_changed(entity_ids: tuple[str, ...]) -> None:
+            # The detector is not told to learn anew: nobody said that this change was meant.
+            shared.bridge.topology_changed(inventory.topology, scene_id=plan.id)
             await graph.put_attributes(inventory.topology, entity_ids)
 
+        faults = FaultBench(
+            inventory=inventory,
+            journal=journal,
+            link=link,
+            record=commands,
+            timeout_s=settings.grpc.command_timeout_s,
+            on_configured=found_changed,
+        )
+        await faults.restore()
+
+        async def attributes_applied(entity_ids: tuple[str, ...]) -> None:
+            ingest.relearn(entity_ids)
+            faults.applied(entity_ids)
+            await graph.put_attributes(inventory.topology, entity_ids)
+
+        shadow = SceneShadow(
+            inventory=inventory,
+            store=store,
+            source=shared.bridge,
+            pool=shared.shadows,
+            settings=settings.shadow,
+            guard_drop=settings.approval.guard_drop,
+        )
         changes = ChangeDesk(
             inventory=inventory,
             journal=journal,
@@ -185,6 +212,7 @@ async def open_world(
             grpc=settings.grpc,
             on_change=change_moved,
             on_applied=attributes_applied,
+            shadow=shadow if settings.shadow.enabled else None,
         )
         await changes.restore()
 
@@ -204,10 +232,7 @@ async def open_world(
             await graph.rebuild(await picture())
 
         scenes.on_grown = grown
-        faults = FaultBench(
-            inventory=inventory, journal=journal, link=link, record=commands, timeout_s=settings.grpc.command_timeout_s
-        )
-        await faults.restore()
+
         world = World(
             plan=plan,
             with_scene=plan.with_scene and with_scene,
@@ -224,6 +249,7 @@ async def open_world(
             bridge=shared.bridge,
             link=link,
             changes=changes,
+            shadow=shadow,
             faults=faults,
             agent=Agent(
                 inventory=inventory,
@@ -231,6 +257,7 @@ async def open_world(
                 graph=graph,
                 alarms=alarms,
                 changes=changes,
+                what_if=shadow,
                 load=shared.planner.load,
                 max_question_chars=settings.agent.max_question_chars,
             ),

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from typing import TYPE_CHECKING, Final
 
 from agent.registry import Finding, Tool
 from agent.tools.inputs import ChangeFilter, MaybeChange, OneCell, PowerChange, TiltChange
 from agent.tools.reading import say, say_at, span_of
+from agent.tools.what_if import say_prediction
 from twin.attributes import AttributeValue, attribute, to_managed, to_native
 from twin.commands import SetAttribute
-from twin.control import Change, ChangeState, PlannedAction
+from twin.control import Advice, Change, ChangeState, PlannedAction
 from twin.entities import Kind
 from twin.errors import InvalidInput, NotFound
 from twin.kpi import kpi
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from agent.registry import ToolContext
 
 _SHOWN: Final = 6
+SHADOW_WAIT_S: Final = 1.5
+"""How long an answer waits for the shadow twin; what it says later stands in the change."""
+_LOOK_S: Final = 0.05
 
 
 def _say_action(context: ToolContext, change_id: str, action: PlannedAction) -> str:
@@ -84,7 +89,8 @@ async def change_effect(context: ToolContext, args: MaybeChange) -> Finding:
     text = f"{change.id} ({what}) is {change.state.value.replace('_', ' ')} {state}."
     if not change.effects:
         why = "it was not applied" if change.applied_at_sim_s is None else "its effect is still being measured"
-        return Finding(text=f"{text} There is no measured effect: {why}.", subjects=subjects)
+        foreseen = _say_shadow(context, change)
+        return Finding(text=f"{text} There is no measured effect: {why}.{foreseen}", subjects=subjects)
     if change.applied_at_sim_s is not None:
         text += f" Since {say_at(context, change.applied_at_sim_s)}:"
     parts: list[str] = []
@@ -113,6 +119,8 @@ async def change_effect(context: ToolContext, args: MaybeChange) -> Finding:
         verdict = ""
         if row.good != "none" and abs(moved) > 10.0**-row.decimals:
             verdict = ", better" if (moved > 0) == (row.good == "up") else ", worse"
+        if effect.as_predicted is False:
+            verdict += ", which the shadow twin did not expect"
         parts.append(
             f"{row.label} of {effect.entity_id} from {say(row, effect.before)} {before}"
             f" to {say(row, effect.after)} {after}{verdict}"
@@ -140,17 +148,42 @@ async def _propose(context: ToolContext, cell_id: str, name: str, value: Attribu
         proposed_by=context.caller,
         question_id=context.question_id,
     )
-    return _proposed(context, change)
+    return await _proposed(context, change)
 
 
-def _proposed(context: ToolContext, change: Change) -> Finding:
+async def _proposed(context: ToolContext, change: Change) -> Finding:
+    change = await _tried_out(context, change)
     what = ", ".join(_say_action(context, change.id, action) for action in change.actions)
     mark = context.ledger.add("changes", entity=change.id, kpi="state", value=change.state.value)
-    text = f"I propose to change the {what}. It is {change.id} {mark} and waits for approval; nothing has changed yet."
+    waits = (
+        "is being tried out on a copy of the network" if change.state is ChangeState.PROPOSED else "waits for approval"
+    )
+    text = f"I propose to change the {what}. It is {change.id} {mark} and {waits}; nothing has changed yet."
+    text += _say_shadow(context, change)
     if change.state in {ChangeState.REJECTED, ChangeState.FAILED}:
         text = f"The change of the {what} was {change.state.value} {mark}: {change.outcome or 'no reason is given'}."
     subjects = tuple(dict.fromkeys(action.entity_id for action in change.actions))
     return Finding(text=text, change_id=change.id, subjects=subjects)
+
+
+async def _tried_out(context: ToolContext, change: Change) -> Change:
+    """Return the change as it stands after a moment in which the shadow twin may have tried it out."""
+    end = asyncio.get_running_loop().time() + SHADOW_WAIT_S
+    while change.state is ChangeState.PROPOSED and asyncio.get_running_loop().time() < end:
+        await asyncio.sleep(_LOOK_S)
+        change = await context.changes.get(change.id)
+    return change
+
+
+def _say_shadow(context: ToolContext, change: Change) -> str:
+    """Return what the shadow twin said, "" when it did not."""
+    shadow = change.shadow
+    if shadow is None or shadow.report is None:
+        return ""
+    text = f" {say_prediction(context, shadow.report, most=2)}"
+    if shadow.advice is Advice.HARMFUL:
+        text += " The shadow twin advises against it: throughput around it would fall by more than is allowed."
+    return text
 
 
 def _current(context: ToolContext, cell_id: str, name: str) -> float:
@@ -189,7 +222,7 @@ async def unlock_cell(context: ToolContext, args: OneCell) -> Finding:
 async def undo_change(context: ToolContext, args: MaybeChange) -> Finding:
     """Propose the inverse of a committed change."""
     change = await context.changes.undo(args.change_id, proposed_by=context.caller, question_id=context.question_id)
-    return _proposed(context, change)
+    return await _proposed(context, change)
 
 
 TOOLS: Final = (

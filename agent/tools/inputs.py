@@ -135,6 +135,24 @@ class OneCell(Arguments):
     cell: str
 
 
+class WhatIfChange(Arguments):
+    """One change of one cell to try out: a tilt, a power or a lock; absolute or relative."""
+
+    cell: str
+    tilt_deg: float | None = None
+    delta_deg: float | None = None
+    tx_power_dbm: float | None = None
+    delta_db: float | None = None
+    administrative_state: Literal["LOCKED", "UNLOCKED"] | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> WhatIfChange:
+        given = (self.tilt_deg, self.delta_deg, self.tx_power_dbm, self.delta_db, self.administrative_state)
+        if sum(one is not None for one in given) != 1:
+            raise ValueError("give one of tilt_deg, delta_deg, tx_power_dbm, delta_db, administrative_state")
+        return self
+
+
 class TiltChange(Arguments):
     """An absolute tilt or a difference; positive is downwards."""
 

@@ -17,6 +17,8 @@ import httpx
 
 READY_S = 120.0
 STOP_S = 10.0
+SHORT_SHADOW = {"TWIN_SHADOW__HORIZON_S": "10", "TWIN_SHADOW__SEEDS": "2"}
+"""Tests propose often; looking ten seconds ahead is enough where the shadow twin is not what is tested."""
 
 
 class RunningTwin:
@@ -47,7 +49,7 @@ class RunningTwin:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, **(env or {})},
+            env={**os.environ, **SHORT_SHADOW, **(env or {})},
         )
         self.stderr: list[str] = []
         self._drain = threading.Thread(target=self._read_stderr, daemon=True)
@@ -115,6 +117,15 @@ class RunningTwin:
                 return found
             time.sleep(every_s)
         raise AssertionError(f"it did not happen within {limit_s} s; health: {self.get('/v1/health')}")
+
+    def wait_tried(self, change_id: str, *, limit_s: float = 60.0, **params: str) -> dict[str, Any]:
+        """Wait until the shadow twin has tried a proposal out."""
+
+        def tried() -> dict[str, Any] | None:
+            change = self.get(f"/v1/changes/{change_id}", **params)
+            return change if change["state"] != "proposed" else None
+
+        return self.wait_for(tried, limit_s=limit_s, every_s=0.1)
 
     def wait_change(self, change_id: str, *, limit_s: float = 90.0) -> dict[str, Any]:
         over = {"committed", "rolled_back", "rejected", "expired", "failed"}

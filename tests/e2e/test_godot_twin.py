@@ -34,7 +34,7 @@ def test_a_city_in_godot_gets_its_network_and_its_sectors_turn(
         twin.wait_for(lambda: len(twin.get("/v1/kpis", **series)["points"]) >= 3)
 
         body = {"actions": [{"entity": "cell-7-2", "attribute": "digitalTilt", "value": 50}]}
-        change = twin.post("/v1/changes", body).json()
+        change = twin.wait_tried(twin.post("/v1/changes", body).json()["id"])
         twin.post(f"/v1/changes/{change['id']}/approve", {"digest": change["digest"]})
         observed = twin.wait_for(lambda: twin.get(f"/v1/changes/{change['id']}")["observed"])
         twin.wait_for(record.exists)

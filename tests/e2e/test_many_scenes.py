@@ -213,7 +213,7 @@ def test_scenes_come_and_go_and_come_back_after_a_restart(start_twin: Start) -> 
 
 def test_a_folder_of_one_scene_goes_on_working_and_loses_nothing(start_twin: Start) -> None:
     old = start_twin("--past", "0", "--no-scene").wait_ready()
-    change = old.post("/v1/changes", TILT).json()
+    change = old.wait_tried(old.post("/v1/changes", TILT).json()["id"])
     topology = old.get("/v1/topology")
     old.stop()
     (old.data_dir / "scenes.json").unlink()  # what a version leaves behind that keeps one scene only

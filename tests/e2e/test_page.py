@@ -219,6 +219,8 @@ def test_a_change_is_approved_by_its_button_and_its_effect_is_told(open_page: Ca
     tab.run("document.querySelector('#tab-changes').click()")
     tab.wait(f"document.querySelector({json.dumps(card)}) !== null")
     assert proposed["actions"][0]["in_words"].replace("->", "\N{RIGHTWARDS ARROW}") in tab.text(f"{card} .plan")
+    tab.wait(f"document.querySelector({json.dumps(card + ' .primary')}) !== null")  # the shadow twin has tried it out
+    assert "cell-19-3" in tab.text(f"{card} .shadow")
     tab.run(f"document.querySelector({json.dumps(card + ' .primary')}).click()")
     tab.wait(f"document.querySelector({json.dumps(card + ' .state.committed')}) !== null", limit_s=60)
     assert "Cell 19-3" in tab.text(f"{card} .effects")

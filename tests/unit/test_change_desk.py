@@ -1,7 +1,7 @@
 """Changes from proposal to proof, with a scene that obeys, refuses, lies or is away."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,15 @@ import pytest
 
 from twin.clock import CivilTime
 from twin.commands import Command, CommandResult, CommandStage, SetAttribute, SetAttributes
-from twin.control import Change, ChangeState
+from twin.control import Advice, Change, ChangeState, Shadow, digest_of, no_shadow, shadow_of
 from twin.entities import Kind
 from twin.errors import (
+    AgainstAdvice,
     Conflict,
     DeadlineExceeded,
+    DigestMismatch,
     GraphUnavailable,
+    InvalidTransition,
     NotFound,
     PermissionDenied,
     SceneUnavailable,
@@ -27,6 +30,7 @@ from twin.kpi import kpis_of
 from twin.ports import SceneInfo
 from twin.telemetry import PmReport
 from twin.testing import MemoryTelemetryStore
+from twin.what_if_report import Delta, Verdict, WhatIfReport
 from twin_app.access import SCOPES, Caller, Role, local_caller
 from twin_app.change_desk import ChangeDesk
 from twin_app.inventory import LiveInventory
@@ -82,11 +86,59 @@ class FillingDisk:
         return await self._journal.replay(kind, after=after)
 
 
+class Oracle:
+    """A shadow twin that says what it is told to, once it is let."""
+
+    def __init__(self) -> None:
+        self.may_speak = asyncio.Event()
+        self.says: Shadow | Exception = no_shadow("it is a test")
+        self.called_off = 0
+
+    async def judge(self, actions: Sequence[SetAttribute], *, on_progress: Callable[[float], None]) -> Shadow:
+        assert actions
+        on_progress(0.5)
+        try:
+            await self.may_speak.wait()
+        except asyncio.CancelledError:
+            self.called_off += 1
+            raise
+        if isinstance(self.says, Exception):
+            raise self.says
+        return self.says
+
+
+def predicted(delta: float, *, around: float = 10.0, base: float = 1_000.0) -> WhatIfReport:
+    """A report in which the throughput of the cell moves by this much."""
+    found = Delta(
+        entity_id=CELL,
+        kpi="DRB.UEThpDl",
+        unit="kbit/s",
+        verdict=Verdict.WORSE if delta < 0 else Verdict.BETTER,
+        base=base,
+        changed=base + delta,
+        delta=delta,
+        low=delta - 1.0,
+        high=delta + 1.0,
+        likely_low=delta - around,
+        likely_high=delta + around,
+    )
+    return WhatIfReport(
+        fidelity="state",
+        sim_time_s=1.0,
+        horizon_s=60.0,
+        settle_s=5.0,
+        seeds=(1, 2),
+        targets=(CELL,),
+        deltas=(found,),
+        guard=found,
+    )
+
+
 class Bench:
     """A change desk on a real journal, with simulated time driven by reports."""
 
-    def __init__(self, folder: Path, *, verify_s: float = 3.0) -> None:
-        self.folder, self.verify_s = folder, verify_s
+    def __init__(self, folder: Path, *, verify_s: float = 3.0, oracle: "Oracle | None" = None) -> None:
+        self.folder, self.verify_s, self.oracle = folder, verify_s, oracle
         self.scene = Scene()
         self.told: list[Change] = []
         self.deaf = False
@@ -110,6 +162,7 @@ class Bench:
             grpc=GrpcSettings(),
             on_change=self._tell,
             on_applied=self._applied,
+            shadow=self.oracle,
         )
         await self.desk.restore()
         info = SceneInfo(
@@ -156,6 +209,12 @@ class Bench:
     async def propose(self, value: float = 30.0, **more: str) -> Change:
         action = SetAttribute(entity_id=CELL, attribute="digitalTilt", value=value)
         return await self.desk.propose(reason="test", actions=[action], proposed_by=LOCAL.name, **more)  # type: ignore[arg-type]
+
+    async def judged(self, change_id: str) -> Change:
+        async with asyncio.timeout(20):
+            while (change := await self.desk.get(change_id)).state is ChangeState.PROPOSED:
+                await asyncio.sleep(0.01)
+        return change
 
     async def ended(self, change_id: str) -> Change:
         async with asyncio.timeout(20):
@@ -380,3 +439,172 @@ async def test_an_expiry_is_journaled_once_however_many_look(tmp_path: Path) -> 
 
     assert [f["state"] for _, f in await bench.journal.replay("change")].count("expired") == 1
     await bench.close()
+
+
+# ---- the shadow twin -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def shadowed(tmp_path: Path) -> AsyncIterator[Bench]:
+    made = await Bench(tmp_path, oracle=Oracle()).open()
+    yield made
+    await made.close()
+
+
+def oracle_of(bench: Bench) -> Oracle:
+    assert bench.oracle is not None
+    return bench.oracle
+
+
+async def test_a_proposal_is_told_at_once_and_validated_when_the_shadow_has_spoken(shadowed: Bench) -> None:
+    oracle = oracle_of(shadowed)
+    oracle.says = shadow_of(predicted(-10.0), guard_drop=0.5)
+    change = await shadowed.propose()
+    await asyncio.sleep(0)
+    assert (change.state, change.shadow) == (ChangeState.PROPOSED, None)
+    assert shadowed.desk.progress(change.id) == 0.5
+
+    oracle.may_speak.set()
+    judged = await shadowed.judged(change.id)
+
+    assert (judged.state, judged.shadow) == (ChangeState.VALIDATED, oracle.says)
+    assert judged.digest != change.digest
+    assert judged.digest == digest_of(change.actions, base_revision=change.base_revision, shadow=oracle.says)
+    assert shadowed.desk.progress(change.id) is None
+    assert [c.state.value for c in shadowed.told] == ["proposed", "validated"]
+    rows = [fact["state"] for _, fact in await shadowed.journal.replay("change")]
+    assert rows == ["proposed", "validated"]
+
+
+async def test_an_approval_is_bound_to_what_the_shadow_said(shadowed: Bench) -> None:
+    oracle = oracle_of(shadowed)
+    oracle.says = shadow_of(predicted(-10.0), guard_drop=0.5)
+    change = await shadowed.propose()
+    with pytest.raises(InvalidTransition, match="still tries"):
+        await shadowed.desk.approve(change.id, caller=LOCAL, digest=change.digest)
+    oracle.may_speak.set()
+    judged = await shadowed.judged(change.id)
+
+    with pytest.raises(DigestMismatch):
+        await shadowed.desk.approve(change.id, caller=LOCAL, digest=change.digest)
+    await shadowed.desk.approve(change.id, caller=LOCAL, digest=judged.digest)
+    assert (await shadowed.ended(change.id)).state is ChangeState.COMMITTED
+
+
+async def test_the_local_user_without_a_digest_waits_for_the_shadow(shadowed: Bench) -> None:
+    change = await shadowed.propose()
+    approving = asyncio.create_task(shadowed.desk.approve(change.id, caller=LOCAL, digest=None))
+    await asyncio.sleep(0.1)
+    assert not approving.done()
+    oracle_of(shadowed).may_speak.set()
+
+    assert (await approving).state is ChangeState.APPROVED
+    await shadowed.ended(change.id)
+
+
+async def test_a_harmful_change_needs_the_approver_to_say_so_and_the_journal_keeps_it(shadowed: Bench) -> None:
+    oracle = oracle_of(shadowed)
+    oracle.says = shadow_of(predicted(-900.0), guard_drop=0.5)
+    oracle.may_speak.set()
+    change = await shadowed.judged((await shadowed.propose()).id)
+    assert change.shadow is not None
+    assert change.shadow.advice is Advice.HARMFUL
+
+    with pytest.raises(AgainstAdvice, match="despite_shadow"):
+        await shadowed.desk.approve(change.id, caller=LOCAL, digest=change.digest)
+    approved = await shadowed.desk.approve(change.id, caller=LOCAL, digest=change.digest, despite_shadow=True)
+
+    assert approved.despite_shadow
+    facts = [fact for _, fact in await shadowed.journal.replay("change")]
+    assert [fact["despite_shadow"] for fact in facts if fact["state"] == "approved"] == [True]
+    await shadowed.ended(change.id)
+
+
+async def test_a_shadow_that_cannot_run_is_said_and_does_not_block(shadowed: Bench) -> None:
+    oracle = oracle_of(shadowed)
+    oracle.says = RuntimeError("a bug")
+    oracle.may_speak.set()
+    change = await shadowed.judged((await shadowed.propose()).id)
+
+    assert change.shadow is not None
+    assert (change.state, change.shadow.fidelity) == (ChangeState.VALIDATED, "unavailable")
+    assert "failed" in change.shadow.reason
+    await shadowed.desk.approve(change.id, caller=LOCAL, digest=change.digest)
+    assert (await shadowed.ended(change.id)).state is ChangeState.COMMITTED
+
+
+async def test_a_proposal_that_is_rejected_calls_its_shadow_off(shadowed: Bench) -> None:
+    change = await shadowed.propose()
+    await asyncio.sleep(0.05)
+    rejected = await shadowed.desk.reject(change.id, caller=LOCAL, reason="no")
+    await asyncio.sleep(0.05)
+
+    assert (rejected.state, oracle_of(shadowed).called_off) == (ChangeState.REJECTED, 1)
+    assert (await shadowed.desk.get(change.id)).state is ChangeState.REJECTED
+
+
+async def test_the_same_key_gives_the_same_change_before_and_after_the_shadow(shadowed: Bench) -> None:
+    first = await shadowed.propose(idempotency_key="k")
+    during = await shadowed.propose(idempotency_key="k")
+    oracle_of(shadowed).may_speak.set()
+    await shadowed.judged(first.id)
+    after = await shadowed.propose(idempotency_key="k")
+
+    assert [c.id for c in (first, during, after)] == [first.id] * 3
+    assert [c.state.value for c in (first, during, after)] == ["proposed", "proposed", "validated"]
+
+
+async def test_a_restart_while_the_shadow_runs_ends_the_change_once(tmp_path: Path) -> None:
+    first = await Bench(tmp_path, oracle=Oracle()).open()
+    change = await first.propose()
+    await asyncio.sleep(0.05)
+    await first.close()
+
+    second = await Bench(tmp_path, oracle=Oracle()).open()
+    ended = await second.desk.get(change.id)
+    assert (ended.state, "propose it again" in ended.outcome) == (ChangeState.FAILED, True)
+    rows = len(await second.journal.replay("change"))
+    await second.close()
+    third = await Bench(tmp_path).open()
+    assert len(await third.journal.replay("change")) == rows
+    await third.close()
+
+
+async def test_what_the_shadow_said_survives_a_restart(tmp_path: Path) -> None:
+    first = await Bench(tmp_path, oracle=Oracle()).open()
+    oracle_of(first).says = shadow_of(predicted(-10.0), guard_drop=0.5)
+    oracle_of(first).may_speak.set()
+    change = await first.judged((await first.propose()).id)
+    await first.close()
+
+    second = await Bench(tmp_path, oracle=Oracle()).open()
+    again = await second.desk.get(change.id)
+    await second.close()
+
+    assert (again.shadow, again.digest) == (change.shadow, change.digest)
+
+
+async def test_a_verdict_waits_for_the_disk(shadowed: Bench) -> None:
+    change = await shadowed.propose()
+    shadowed.disk.full = True
+    oracle_of(shadowed).may_speak.set()
+    await asyncio.sleep(0.1)
+    assert (await shadowed.desk.get(change.id)).state is ChangeState.PROPOSED
+    shadowed.disk.full = False
+
+    assert (await shadowed.judged(change.id)).state is ChangeState.VALIDATED
+
+
+@pytest.mark.parametrize(("delta", "held"), [(0.0, True), (-300.0, False)])
+async def test_the_outcome_says_whether_the_prediction_held(shadowed: Bench, delta: float, *, held: bool) -> None:
+    oracle = oracle_of(shadowed)
+    oracle.says = shadow_of(predicted(delta), guard_drop=0.5)
+    oracle.may_speak.set()
+    await asyncio.sleep(0.2)  # some measured past
+    change = await shadowed.judged((await shadowed.propose()).id)
+    await shadowed.desk.approve(change.id, caller=LOCAL, digest=change.digest)
+    done = await shadowed.ended(change.id)
+
+    (effect,) = [e for e in done.effects if (e.entity_id, e.kpi) == (CELL, "DRB.UEThpDl")]
+    assert (done.state, effect.as_predicted) == (ChangeState.COMMITTED, held)
+    assert f"{int(held)} of 1 measured effects lie where the shadow twin expected them" in done.outcome

@@ -94,15 +94,15 @@ def test_tilt_follows_height_and_distance_within_six_to_eight_degrees(height_m, 
 def test_each_site_links_to_its_nearest_router_and_each_router_to_the_core(scenario):
     routers = {n.id: n.position_m for n in scenario.nodes if n.role == "aggregation"}
     sites = {s.id: s.position_m for s in scenario.sites}
-    access = [link for link in scenario.links if link.a_id in sites]
-    assert {link.a_id for link in access} == set(sites)
+    access = [link for link in scenario.links if link.name.startswith("Backhaul")]
+    assert [link.a_id for link in access] == list(sites)
     for link in access:
         distance = {router: math.dist(sites[link.a_id], at) for router, at in routers.items()}
         assert distance[link.b_id] <= min(distance.values()) + 0.2
         number, router = link.a_id.removeprefix("site-"), link.b_id.removeprefix("node-agg-")
         assert link.id == f"link-{number}-{router}"
         assert f"backhaul of site {number}" in link.aliases
-    assert {(link.id, link.b_id) for link in scenario.links if link.a_id in routers} == {
+    assert {(link.id, link.b_id) for link in scenario.links if link.name.startswith("Uplink")} == {
         (f"link-agg-{router.removeprefix('node-agg-')}", "node-upf") for router in routers
     }
 
@@ -111,7 +111,44 @@ def test_there_is_a_router_for_every_eight_sites():
     sites, _ = sites_and_cells(_plans([(float(i * 300), 0.0) for i in range(17)]), seed=1)
     nodes, links = transport_network(sites, seed=1)
     assert Counter(node.role for node in nodes) == {"upf": 1, "aggregation": 3}
-    assert len(links) == 17 + 3
+    assert Counter(link.name.split()[0] for link in links if link.name[0] != "S") == {
+        "Backhaul": 17, "Uplink": 3, "Ring": 3,
+    }  # fmt: skip
+
+
+def test_every_link_has_its_own_id_name_and_dn(scenario):
+    for values in zip(*((link.id, link.name, link.dn) for link in scenario.links), strict=True):
+        assert len(set(values)) == len(scenario.links)
+
+
+@pytest.mark.parametrize(("sites", "ring"), [(8, 0), (16, 1), (24, 3), (80, 10)])
+def test_routers_form_a_ring(sites, ring):
+    plans = _plans([(400.0 * (i % 10), 400.0 * (i // 10)) for i in range(sites)])
+    nodes, links = transport_network(sites_and_cells(plans, seed=1)[0], seed=1)
+    around = [link for link in links if link.name.startswith("Ring")]
+    ends = Counter(end for link in around for end in (link.a_id, link.b_id))
+    routers = [node.id for node in nodes if node.role == "aggregation"]
+    assert len(around) == ring
+    assert set(ends.values()) <= {2} or len(routers) == 2
+    assert not ring or set(ends) == set(routers)
+
+
+def test_about_one_site_in_five_has_a_second_way_to_another_router():
+    plans = _plans([(400.0 * (i % 20), 400.0 * (i // 20)) for i in range(400)])
+    _, links = transport_network(sites_and_cells(plans, seed=1)[0], seed=1)
+    first = {link.a_id: link for link in links if link.name.startswith("Backhaul")}
+    second = [link for link in links if link.name.startswith("Second")]
+    assert 0.14 < len(second) / 400 < 0.26
+    for link in second:
+        assert link.b_id != first[link.a_id].b_id
+        assert link.igp_metric > first[link.a_id].igp_metric
+
+
+def test_a_link_is_at_least_as_long_as_the_straight_line(scenario):
+    at = {part.id: part.position_m for part in (*scenario.sites, *scenario.nodes)}
+    for link in scenario.links:
+        straight_m = math.dist(at[link.a_id][:2], at[link.b_id][:2])
+        assert straight_m - 0.2 <= link.length_m <= max(1.3 * straight_m + 0.2, 1.0)
 
 
 def test_backhaul_is_fibre_or_microwave(scenario):

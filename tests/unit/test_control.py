@@ -1,10 +1,12 @@
 """The life cycle of a change, without any I/O."""
 
+from dataclasses import replace
+
 import pytest
 
 from twin.attributes import check, describe, to_managed, to_native
 from twin.commands import SetAttribute
-from twin.control import FINAL, Change, ChangeState, approve, digest_of, move, plan
+from twin.control import FINAL, Change, ChangeState, approve, digest_of, move, no_shadow, plan, validate
 from twin.entities import Kind
 from twin.errors import (
     DigestMismatch,
@@ -30,7 +32,15 @@ CELL = Entity(
     },
 )
 SITE = Entity(index=1, id="site-7", kind=Kind.SITE, name="site 7")
-TOPOLOGY = Topology([CELL, SITE], revision=4)
+POLICY = Entity(
+    index=2,
+    id="policy-7-embb",
+    kind=Kind.POLICY,
+    name="eMBB at site 7",
+    parent_id="site-7",
+    attributes={"rRMPolicyMinRatio": 10.0, "rRMPolicyMaxRatio": 60.0, "rRMPolicyDedicatedRatio": 0.0},
+)
+TOPOLOGY = Topology([CELL, SITE, POLICY], revision=4)
 
 
 def tilt(value: float | str, entity: str = "cell-7-2") -> SetAttribute:
@@ -85,6 +95,25 @@ def test_a_plan_needs_at_least_one_action_and_each_attribute_once() -> None:
         plan([], topology=TOPOLOGY)
     with pytest.raises(InvalidInput, match="twice"):
         plan([tilt(80), tilt(70)], topology=TOPOLOGY)
+
+
+def test_values_that_contradict_each_other_are_refused_unless_they_change_together() -> None:
+    least = SetAttribute(entity_id=POLICY.id, attribute="rRMPolicyMinRatio", value=80)
+    most = SetAttribute(entity_id=POLICY.id, attribute="rRMPolicyMaxRatio", value=90)
+
+    with pytest.raises(OutOfRange, match="dedicated <= min <= max"):
+        plan([least], topology=TOPOLOGY)
+    assert len(plan([least, most], topology=TOPOLOGY)) == 2
+
+
+def test_what_the_shadow_twin_says_makes_a_proposal_validated_and_changes_its_digest() -> None:
+    proposed = replace(validated(), state=ChangeState.PROPOSED)
+    one, other = validate(proposed, no_shadow("no scene")), validate(proposed, no_shadow("switched off"))
+
+    assert (one.state, one.shadow) == (ChangeState.VALIDATED, no_shadow("no scene"))
+    assert len({proposed.digest, one.digest, other.digest}) == 3
+    with pytest.raises(InvalidTransition):
+        validate(one, no_shadow("again"))
 
 
 def test_the_digest_depends_on_plan_revision_and_what_it_undoes() -> None:

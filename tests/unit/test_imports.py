@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 OURS = {"twin", "bridge", "agent", "knowledge_graph", "twin_app"}
 ALLOWED = {
-    "twin": {"numpy"},
+    "twin": {"numba", "numpy"},
     "bridge": {"numpy", "grpc", "google", "structlog", "websockets"},
     "knowledge_graph": {"ladybug"},
     "agent": {"numpy", "pydantic", "safetensors", "structlog", "tokenizers"},
@@ -39,6 +39,13 @@ def test_a_room_imports_only_what_it_may(room: str) -> None:
     }
 
     assert strangers == {}
+
+
+def test_only_the_compiled_kernel_knows_its_compiler() -> None:
+    users = {path.name for path in (ROOT / "twin").rglob("*.py") if "numba" in third_party_of(path)}
+
+    assert users
+    assert all(name.startswith("numba_") for name in users)
 
 
 @pytest.mark.parametrize("room", sorted(ALLOWED))

@@ -9,14 +9,15 @@ from tests.street_route import nearest_node, route
 from twin.clock import CivilTime
 from twin.entities import Kind
 from twin.errors import InvalidInput
-from twin.guided import FARTHEST_M, Footprints
+from twin.guided import FARTHEST_M
 from twin.network import Network
+from twin.radio.blockage import Footprints
 from twin.topology import Entity, topology_of
 from twin_app.scenarios import build_scenario
 from twin_app.scenarios.spec import ScenarioSpec
 
 CIVIL = CivilTime(epoch=datetime(2026, 11, 17, 12, 0, tzinfo=UTC), timezone="Europe/Luxembourg")
-SITE_A, SITE_B = "site-3", "site-9"
+SITE_A, SITE_B = "site-4", "site-9"
 
 
 @pytest.fixture(scope="module")
@@ -76,11 +77,15 @@ def test_a_ue_that_drives_from_mast_to_mast_is_handed_over(network, scenario, to
     row = _outdoor_row(scenario)
     ends = (nearest_node(scenario, topology.get(site).position_m[:2]) for site in (SITE_A, SITE_B))
     sites = []
-    for place in route(scenario, *ends, step_m=15.0):
+    places = list(route(scenario, *ends, step_m=15.0))
+    # Whoever is put down somewhere else loses its cell first; it may lose one behind a corner too.
+    for place in [places[0], *places, places[-1]]:
         _place(network, topology, row, *place)
-        for _ in range(10):
+        for _ in range(20):
             network.step()
-        sites.append(topology.at(int(_figure(network, row, "vsData6gServingCell"))).parent_id)
+        serving = int(_figure(network, row, "vsData6gServingCell"))
+        if serving >= 0:
+            sites.append(topology.at(serving).parent_id)
     assert (sites[0], sites[-1]) == (SITE_A, SITE_B)
 
 
@@ -89,9 +94,10 @@ def test_the_signal_falls_with_the_distance_from_the_city(network, scenario, top
     heard = []
     for east_m in (0.0, 2_000.0, 4_000.0, 8_000.0):
         levels = []
-        for north_m in range(-300, 301, 50):  # over the shadows of single houses
+        for north_m in range(-300, 301, 100):  # over the shadows of single houses
             _place(network, topology, row, east_m, north_m)
-            network.step()
+            for _ in range(20):  # until it has changed to the cell that serves there
+                network.step()
             levels.append(_figure(network, row, "RF.serving.RSRP"))
         heard.append(np.nanmean(levels) if np.isfinite(levels).any() else -200.0)
     assert heard == sorted(heard, reverse=True)
@@ -111,7 +117,7 @@ def test_positions_that_are_no_numbers_are_refused_and_the_ue_stays(network, top
 
 def test_a_place_beyond_everything_is_brought_back_and_hears_nothing(network, topology):
     _place(network, topology, 0, 1e30, 0.0)
-    for _ in range(10):
+    for _ in range(15):  # N310, then T310
         network.step()
     assert _told(network).position_m[0, 0] == FARTHEST_M
     assert _figure(network, 0, "vsData6gServingCell") == -1.0
@@ -138,7 +144,7 @@ def test_walking_into_a_building_costs_signal_and_coming_back_brings_the_same_wa
         for place in (outside, inside, outside, inside):
             _place(network, topology, row, *place)
             network.step()
-            heard.append(network._rsrp_dbm[row].max())
+            heard.append(network._field.rsrp_dbm[row].max())
         assert heard[1] == heard[3]
         lost.append(heard[0] - heard[1])
     assert len(lost) > 5

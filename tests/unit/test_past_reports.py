@@ -129,7 +129,7 @@ SPREAD = (0.3, 1.6)
 def past_and_live(scenario, topology):
     """Each KPI per cell: two hours before (minutes, past) and ninety seconds after (seconds, live)."""
     past, live = {}, {}
-    for seed in (1, 2):
+    for seed in (1, 2, 3, 4):  # the drift of whole districts is common to all cells
         before = [r for r in _past(scenario, topology, seed=seed, past_s=7200) if r.granularity_period_s == 60]
         network = Network(scenario, topology, CIVIL, seed=seed)
         after = []
@@ -145,11 +145,21 @@ def past_and_live(scenario, topology):
 
 
 AGREEING = [row.name for row in KPIS if row.in_past and Kind.CELL in row.kinds]
+SPREADLESS = {"RRU.PrbAvailDl", "DRB.RlcPacketDropRateDl", "vsData6gWeakCoverage"}
+"""The first does not move at all, the second is zero but for rare moments, and the third moves as UEs walk, which they
+hardly do in ninety seconds."""
+
+
+def _measured(past, live):
+    """Return the columns of cells that have both: not every cell serves a slice with a delay budget."""
+    known = np.isfinite(past).any(axis=0) & np.isfinite(live).any(axis=0)
+    assert known.mean() > 0.3
+    return past[:, known], live[:, known]
 
 
 @pytest.mark.parametrize("kpi", AGREEING)
 def test_past_and_live_agree_in_level(past_and_live, kpi):
-    past, live = past_and_live[kpi]
+    past, live = _measured(*past_and_live[kpi])
     middle = np.nanmedian(past, axis=0)
     sigma = np.maximum(1.4826 * np.nanmedian(np.abs(past - middle), axis=0), 1e-3 * np.abs(middle) + 1e-9)
     # The median of a few counts is an integer; their mean is what a minute's count can be compared with.
@@ -158,9 +168,13 @@ def test_past_and_live_agree_in_level(past_and_live, kpi):
     assert abs(float(np.nanmedian(shift))) < SHIFT
 
 
-@pytest.mark.parametrize("kpi", [name for name in AGREEING if not _per_period(name) and "FailureRate" not in name])
+@pytest.mark.parametrize(
+    "kpi", [name for name in AGREEING if not _per_period(name) and "FailureRate" not in name and name not in SPREADLESS]
+)
 def test_past_and_live_agree_in_spread(past_and_live, kpi):
     """Sums over a second scatter more than sums over a minute, failure rates share their window: left out."""
-    past, live = (np.nanpercentile(part, [25, 75], axis=0) for part in past_and_live[kpi])
-    ratio = float(np.nanmedian((live[1] - live[0]) / np.maximum(past[1] - past[0], 1e-9)))
+    past, live = (np.nanpercentile(part, [25, 75], axis=0) for part in _measured(*past_and_live[kpi]))
+    # What is zero most of the time, such as losses, has no spread there to compare with.
+    moves = past[1] - past[0] > 1e-9
+    ratio = float(np.nanmedian((live[1] - live[0])[moves] / (past[1] - past[0])[moves]))
     assert SPREAD[0] < ratio < SPREAD[1]

@@ -1,16 +1,20 @@
 """Sector antenna: the element of TR 38.901 table 7.3-1 in a vertical column, steered by electrical tilt.
 
 Zenith angles: 0 = straight up, 90 = horizon, 180 = straight down. Azimuths clockwise from north, in degrees.
+Panels of higher bands have more rows, and columns that sweep beams sideways (:class:`Panel`).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    Values = float | NDArray[np.floating[Any]]
 
 ELEMENT_GAIN_DBI = 8.0
 BEAMWIDTH_DEG = 65.0
@@ -19,44 +23,124 @@ NUM_ROWS = 10
 ROW_SPACING_WAVELENGTHS = 0.5
 NUM_BINS = 4096
 """Bins of the vertical table over 0..180 degrees of zenith; 0.044 degrees each."""
-NULL_FLOOR_DB = -30.0
-"""Scattering fills the nulls of a real column; without a floor they would reach minus infinity."""
+NULL_DEPTH_DB = 30.0
+"""Scattering fills the nulls of a real column: this far below its peak, as far as A_max of table 7.3-1 for one element.
+Without it they would reach minus infinity."""
+
+COVERAGE_BEAMWIDTH_DEG = (65.0, 90.0, 33.0, np.inf)
+"""Horizontal half-power beam width by coverageShape: sector (TR 38.901), wide, narrow (six-sector sites), omni."""
 
 
-def element_gain_dbi(zenith_deg: NDArray[np.float32], azimuth_off_deg: NDArray[np.float32]) -> NDArray[np.float32]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Panel:
+    """How many elements an antenna has, and how far apart.
+
+    Attributes:
+        rows: Elements of a column; tilted together.
+        columns: Columns that form beams sideways, half a wavelength apart; 1 = a fixed sector beam.
+        row_spacing_wavelengths: Between neighbours of a column.
+        user_gain_db: Of the user's own array, which points back.
+    """
+
+    rows: int = NUM_ROWS
+    columns: int = 1
+    row_spacing_wavelengths: float = ROW_SPACING_WAVELENGTHS
+    user_gain_db: float = 0.0
+
+    @property
+    def beam_gain_db(self) -> float:
+        """What the user gains whom a beam points at.
+
+        To everybody else beams point by chance, and over all directions of the beam their gain averages to 0 dB: add
+        it to the wanted signal, not to interference.
+        """
+        return 10.0 * float(np.log10(self.columns)) + self.user_gain_db
+
+
+def panel_of(carrier_hz: float) -> Panel:
+    """Return the panel that fits a band.
+
+    FR1: the column of TR 38.901 table 7.8-1. 7.125..24.25 GHz ("FR3"): 16 rows and 8 columns fill the aperture that
+    an FR1 panel has. Above: the same column as in FR1, which table 7.8-1 has at 30 and 70 GHz, too, and 16 columns as
+    in the 30 GHz panels of TR 38.802 table A.2.1-1. From 100 GHz on 16 x 16 elements steer in both planes, and the user
+    points back with 16 elements of 5 dBi.
+    """
+    if carrier_hz < 7.125e9:
+        return Panel()
+    if carrier_hz < 24.25e9:
+        return Panel(rows=16, columns=8)
+    return Panel(columns=16) if carrier_hz < 100e9 else Panel(rows=1, columns=256, user_gain_db=17.0)
+
+
+def beamwidth_deg(coverage_shape: NDArray[Any]) -> NDArray[np.float32]:
+    """Return the horizontal beam width for each value of coverageShape; infinite for omni.
+
+    The standard leaves the meaning of the values to the vendor; those not in :data:`COVERAGE_BEAMWIDTH_DEG` are the
+    sector of TR 38.901.
+    """
+    number = np.asarray(coverage_shape, dtype=np.int64)
+    known = (number >= 0) & (number < len(COVERAGE_BEAMWIDTH_DEG))
+    return np.array(COVERAGE_BEAMWIDTH_DEG, dtype=np.float32)[np.where(known, number, 0)]
+
+
+def peak_gain_dbi(horizontal_deg: Values) -> Values:
+    """Return the gain of an element at boresight: 8 dBi at 65 degrees, less by as much as the beam is wider."""
+    return ELEMENT_GAIN_DBI - 10.0 * np.log10(np.minimum(horizontal_deg, 360.0) / BEAMWIDTH_DEG)
+
+
+def element_gain_dbi(
+    zenith_deg: NDArray[np.floating[Any]],
+    azimuth_off_deg: NDArray[np.floating[Any]],
+    *,
+    horizontal_deg: Values = BEAMWIDTH_DEG,
+) -> NDArray[np.float32]:
     """Return the gain of one element, TR 38.901 table 7.3-1.
 
     Args:
         zenith_deg: Zenith angle of departure.
         azimuth_off_deg: Angle from boresight, any turn.
+        horizontal_deg: Horizontal half-power beam width, from :func:`beamwidth_deg`.
     """
     vertical = np.minimum(12.0 * ((zenith_deg - 90.0) / BEAMWIDTH_DEG) ** 2, FRONT_TO_BACK_DB)
     off = (azimuth_off_deg + 180.0) % 360.0 - 180.0
-    horizontal = np.minimum(12.0 * (off / BEAMWIDTH_DEG) ** 2, FRONT_TO_BACK_DB)
-    return (ELEMENT_GAIN_DBI - np.minimum(vertical + horizontal, FRONT_TO_BACK_DB)).astype(np.float32)
+    horizontal = np.minimum(12.0 * (off / horizontal_deg) ** 2, FRONT_TO_BACK_DB)
+    loss = np.minimum(vertical + horizontal, FRONT_TO_BACK_DB)
+    return (peak_gain_dbi(horizontal_deg) - loss).astype(np.float32)
 
 
-def array_factor_db(zenith_deg: NDArray[np.float64], tilt_deg: float) -> NDArray[np.float64]:
+def array_factor_db(
+    zenith_deg: NDArray[np.floating[Any]],
+    tilt_deg: Values,
+    *,
+    num_rows: int = NUM_ROWS,
+    row_spacing_wavelengths: float = ROW_SPACING_WAVELENGTHS,
+) -> NDArray[np.float64]:
     """Return the gain of the column over one element when steered `tilt_deg` below the horizon.
 
-    The peak is 10 log10(K) dB at zenith 90 + tilt (TR 37.840 section 5.4.4.2, uniform amplitude).
+    The peak is 10 log10(rows) dB at zenith 90 + tilt (TR 37.840 section 5.4.4.2, uniform amplitude).
     """
-    rows = np.arange(NUM_ROWS)
-    steer = np.cos(np.radians(90.0 + tilt_deg))
-    phase = 2.0 * np.pi * ROW_SPACING_WAVELENGTHS * (np.cos(np.radians(zenith_deg)) - steer)
-    field = np.exp(1j * phase[..., None] * rows).sum(axis=-1) / np.sqrt(NUM_ROWS)
-    return np.maximum(20.0 * np.log10(np.maximum(np.abs(field), 1e-6)), NULL_FLOOR_DB)
+    steer = np.cos(np.radians(90.0 + np.asarray(tilt_deg, dtype=np.float64)))
+    half_phase = np.pi * row_spacing_wavelengths * (np.cos(np.radians(zenith_deg, dtype=np.float64)) - steer)
+    # The sum of num_rows phasors, closed form; at its poles (the main lobe and grating lobes) the limit is num_rows.
+    below = np.sin(half_phase)
+    pole = np.abs(below) < 1e-9
+    field = np.where(pole, num_rows, np.sin(num_rows * half_phase) / np.where(pole, 1.0, below))
+    return 10.0 * np.log10(field * field / num_rows + num_rows * 10.0 ** (-NULL_DEPTH_DB / 10.0))
 
 
-def vertical_tables_db(tilt_deg: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the array factor by zenith bin for each cell, ``[num_cells, NUM_BINS] float32``."""
-    centres = np.arange(0.5, NUM_BINS, dtype=np.float64) * (180.0 / NUM_BINS)
-    return np.stack([array_factor_db(centres, float(tilt)) for tilt in tilt_deg]).astype(np.float32)
+def vertical_tables_db(
+    tilt_deg: NDArray[np.float32], *, num_rows: int | NDArray[np.int64] = NUM_ROWS
+) -> NDArray[np.float32]:
+    """Return the array factor at the edges of the zenith bins for each cell, ``[num_cells, NUM_BINS + 1] float32``.
 
-
-def zenith_bin(zenith_deg: NDArray[np.float32]) -> NDArray[np.int16]:
-    """Return the table column of each zenith angle."""
-    return np.clip(zenith_deg * np.float32(NUM_BINS / 180.0), 0, NUM_BINS - 1).astype(np.int16)
+    Args:
+        tilt_deg: ``[num_cells]``.
+        num_rows: The same for all cells, or ``[num_cells]``.
+    """
+    edges = np.linspace(0.0, 180.0, NUM_BINS + 1)
+    rows = np.broadcast_to(num_rows, tilt_deg.shape)
+    tables = [array_factor_db(edges, float(tilt), num_rows=int(n)) for tilt, n in zip(tilt_deg, rows, strict=True)]
+    return np.array(tables, dtype=np.float32).reshape(-1, NUM_BINS + 1)
 
 
 def gain_dbi(
@@ -65,6 +149,7 @@ def gain_dbi(
     *,
     boresight_deg: NDArray[np.float32],
     tables_db: NDArray[np.float32],
+    horizontal_deg: Values = BEAMWIDTH_DEG,
 ) -> NDArray[np.float32]:
     """Return element plus array gain towards each point, ``[num_points, num_cells] float32``.
 
@@ -72,7 +157,14 @@ def gain_dbi(
         zenith_deg: ``[num_points, num_cells]`` zenith angle of departure.
         azimuth_deg: ``[num_points, num_cells]`` azimuth of departure, clockwise from north.
         boresight_deg: ``[num_cells]``.
-        tables_db: ``[num_cells, NUM_BINS]`` from :func:`vertical_tables_db`.
+        tables_db: ``[num_cells, NUM_BINS + 1]`` from :func:`vertical_tables_db`, read by linear interpolation.
+        horizontal_deg: Horizontal beam width, for all cells or ``[num_cells]``.
     """
     column = np.arange(len(boresight_deg))
-    return element_gain_dbi(zenith_deg, azimuth_deg - boresight_deg) + tables_db[column, zenith_bin(zenith_deg)]
+    place = zenith_deg * np.float32(NUM_BINS / 180.0)
+    low = np.clip(place, 0, NUM_BINS - 1).astype(np.int16)
+    below, above = tables_db[column, low], tables_db[column, low + 1]
+    array_db = below + (place - low) * (above - below)
+    return element_gain_dbi(zenith_deg, azimuth_deg - boresight_deg, horizontal_deg=horizontal_deg) + array_db.astype(
+        np.float32
+    )

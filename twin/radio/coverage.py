@@ -9,12 +9,13 @@ import numpy as np
 
 from twin.errors import OutOfRange
 from twin.moments import IDLE_ACTIVITY
-from twin.radio.propagation import link_gain_db, outdoor_points, received_mw
+from twin.radio.landscape import outdoor_points, received_mw, rsrp_dbm
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from twin.radio.propagation import Sectors
+    from twin.kernels import Kernel
+    from twin.radio.landscape import Sectors
     from twin.world import World
 
 MAX_PIXELS = 4_000_000
@@ -42,8 +43,24 @@ class SinrMap:
     rsrp_dbm: NDArray[np.float32]
 
 
-def sinr_map(world: World, sectors: Sectors, load: NDArray[np.float32], *, resolution_m: float) -> SinrMap:
+def sinr_map(
+    world: World,
+    sectors: Sectors,
+    load: NDArray[np.float32],
+    *,
+    resolution_m: float,
+    kernel: Kernel,
+    discs: NDArray[np.float32] | None = None,
+) -> SinrMap:
     """Return the map at a given load of each cell.
+
+    Args:
+        world: Landscape and area.
+        sectors: What the cells radiate.
+        load: ``[num_cells] float32``.
+        resolution_m: Edge of a pixel.
+        kernel: Does the arithmetic.
+        discs: Obstacles, see :func:`twin.radio.landscape.obstacle_loss_db`.
 
     Raises:
         OutOfRange: The resolution is not positive, or gives more than four million pixels.
@@ -57,25 +74,34 @@ def sinr_map(world: World, sectors: Sectors, load: NDArray[np.float32], *, resol
     rows = max(1, int(np.ceil((north - south) / resolution_m)))
     x, y = np.meshgrid(west + (np.arange(cols) + 0.5) * resolution_m, south + (np.arange(rows) + 0.5) * resolution_m)
     centre_m = np.column_stack([x.ravel(), y.ravel()]).astype(np.float32)
-    parts = [_pixels(world, sectors, load, centre_m[at : at + _CHUNK]) for at in range(0, len(centre_m), _CHUNK)]
-    sinr_db, best, rsrp_dbm = (np.concatenate(part).reshape(rows, cols) for part in zip(*parts, strict=True))
-    return SinrMap(west_m=west, south_m=south, cell_m=resolution_m, sinr_db=sinr_db, best_cell=best, rsrp_dbm=rsrp_dbm)
+    parts: list[tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]] = []
+    for at in range(0, len(centre_m), _CHUNK):
+        points = outdoor_points(centre_m[at : at + _CHUNK])
+        parts.append(_pixels(world.landscape.gain_db(points, sectors, discs=discs, hear=kernel.hear), sectors, load))
+    sinr_db, best, level_dbm = (np.concatenate(part).reshape(rows, cols) for part in zip(*parts, strict=True))
+    return SinrMap(
+        west_m=west,
+        south_m=south,
+        cell_m=resolution_m,
+        sinr_db=sinr_db.astype(np.float32),
+        best_cell=best.astype(np.int32),
+        rsrp_dbm=level_dbm.astype(np.float32),
+    )
 
 
 def _pixels(
-    world: World, sectors: Sectors, load: NDArray[np.float32], centre_m: NDArray[np.float32]
-) -> tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.float32]]:
-    paths = world.propagation.paths(outdoor_points(centre_m))
-    power_mw = received_mw(link_gain_db(paths, sectors, world.propagation.mast_of_cell), sectors)
-    row = np.arange(len(centre_m))
-    level = 10.0 * np.log10(np.maximum(power_mw, 1e-30)) - world.rsrp_offset_db
+    gain_db: NDArray[np.float32], sectors: Sectors, load: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]:
+    """Return SINR, strongest cell and its RSRP, ``[n]`` each; NaN and 0 where no cell is on the air."""
+    power_mw, level = received_mw(gain_db, sectors), rsrp_dbm(gain_db, sectors)
+    row = np.arange(len(gain_db))
     best = level.argmax(axis=1)
-    same_carrier = world.carrier_of_cell[best][:, None] == world.carrier_of_cell[None, :]
+    same_carrier = sectors.carrier_number[best][:, None] == sectors.carrier_number
     activity = IDLE_ACTIVITY + (1.0 - IDLE_ACTIVITY) * load
     own_mw = power_mw[row, best]
     other_mw = (power_mw * activity * same_carrier).sum(axis=1) - own_mw * activity[best]
-    sinr = own_mw / (np.maximum(other_mw, 0.0) + world.noise_mw[best])
+    aimed_mw = own_mw * 10.0 ** (sectors.beam_gain_db[best] / 10.0)
+    sinr = aimed_mw / (np.maximum(other_mw, 0.0) + sectors.noise_mw[best])
     with_signal = own_mw > 0.0
     sinr_db = np.where(with_signal, 10.0 * np.log10(np.maximum(sinr, 1e-30)), np.nan)
-    rsrp_dbm = np.where(with_signal, level[row, best], np.nan)
-    return sinr_db.astype(np.float32), best.astype(np.int32), rsrp_dbm.astype(np.float32)
+    return sinr_db, best, np.where(with_signal, level[row, best], np.nan)

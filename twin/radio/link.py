@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from twin.errors import OutOfRange
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -32,11 +34,26 @@ MIN_SINR_DB = -6.0
 """Below this nothing decodes; between it and CQI 1 the rate falls to zero (repetition)."""
 MAX_RANK = 4.0
 RANK_FROM_DB, RANK_TO_DB = 5.0, 29.0
-"""SINR from which a second spatial layer pays, and at which all layers of a 4-antenna UE are used."""
+"""SINR from which a second spatial layer pays, and at which all layers of a 4-antenna UE are used. Between the two
+the rate of one layer is multiplied by a rank that grows linearly in decibel from 1 to 4: the mean over many UEs of
+the whole-numbered rank that each reports. An assumption; the wideband SINR alone does not fix the rank."""
 
-_BINS_PER_DB = 8
-_TABLE_FROM_DB = -16.0
-_TABLE_SINR_DB = np.arange(_TABLE_FROM_DB, 45.0, 1.0 / _BINS_PER_DB, dtype=np.float32)
+BINS_PER_DB = 8
+TABLE_FROM_DB = -16.0
+_TABLE_SINR_DB = np.arange(TABLE_FROM_DB, 45.0, 1.0 / BINS_PER_DB, dtype=np.float32)
+
+_MHZ_5_TO_100 = (5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 60, 70, 80, 90, 100)
+NUM_RESOURCE_BLOCKS: dict[int, dict[int, int]] = {
+    15: dict(zip(_MHZ_5_TO_100, (25, 52, 79, 106, 133, 160, 188, 216, 242, 270), strict=False)),
+    30: dict(zip(_MHZ_5_TO_100, (11, 24, 38, 51, 65, 78, 92, 106, 119, 133, 162, 189, 217, 245, 273), strict=True)),
+    60: dict(zip(_MHZ_5_TO_100[1:], (11, 18, 24, 31, 38, 44, 51, 58, 65, 79, 93, 107, 121, 135), strict=True))
+    | {200: 264},
+    120: {50: 32, 100: 66, 200: 132, 400: 264},
+    480: {400: 66, 800: 124, 1600: 248},
+    960: {400: 33, 800: 62, 1600: 124, 2000: 148},
+}
+"""PRBs by subcarrier spacing (kHz) and channel bandwidth (MHz), table 5.3.2-1 of TS 38.101-1 (15 to 60 kHz) and of
+TS 38.101-2 (60 kHz with 200 MHz, and above). At 60 kHz both know 50 and 100 MHz; the first one counts here."""
 
 
 def noise_mw(bandwidth_hz: float) -> float:
@@ -44,11 +61,32 @@ def noise_mw(bandwidth_hz: float) -> float:
     return 10.0 ** ((THERMAL_NOISE_DBM_PER_HZ + 10.0 * np.log10(bandwidth_hz) + NOISE_FIGURE_DB) / 10.0)
 
 
-def num_resource_blocks(bandwidth_hz: float) -> int:
-    """Return the PRBs of a carrier (TS 38.101 table 5.3.2-1): 30 kHz below 6 GHz's 100 MHz, 120 kHz above."""
-    spacing_hz = 120e3 if bandwidth_hz > 100e6 else 30e3
-    usable = 0.983 if bandwidth_hz >= 100e6 else 0.93
-    return int(bandwidth_hz * usable / (12.0 * spacing_hz))
+def spacing_khz(bandwidth_hz: float) -> int:
+    """Return the subcarrier spacing that carriers of this bandwidth use here: 30 kHz up to 100 MHz, then wider."""
+    return next(
+        (spacing for widest_hz, spacing in ((100e6, 30), (400e6, 120), (1600e6, 480)) if bandwidth_hz <= widest_hz), 960
+    )
+
+
+def num_resource_blocks(bandwidth_hz: float, *, spacing: int | None = None) -> int:
+    """Return the PRBs of a carrier, see :data:`NUM_RESOURCE_BLOCKS`.
+
+    Args:
+        bandwidth_hz: Channel bandwidth.
+        spacing: Subcarrier spacing in kHz; None = :func:`spacing_khz`.
+
+    Raises:
+        OutOfRange: No NR channel has this bandwidth at this spacing.
+    """
+    khz = spacing_khz(bandwidth_hz) if spacing is None else spacing
+    row = NUM_RESOURCE_BLOCKS.get(khz, {})
+    found = row.get(round(bandwidth_hz / 1e6))
+    if found is None or abs(bandwidth_hz / 1e6 - round(bandwidth_hz / 1e6)) > 1e-6:
+        known = ", ".join(map(str, row)) or "none"
+        raise OutOfRange(
+            f"no NR channel is `{bandwidth_hz / 1e6:g} MHz` wide at {khz} kHz spacing; choose one of {known} MHz"
+        )
+    return found
 
 
 def rsrp_offset_db(bandwidth_hz: float) -> float:
@@ -69,10 +107,25 @@ def _efficiency(sinr_db: NDArray[np.float32]) -> NDArray[np.float32]:
     return (np.interp(sinr_db, points, values) * rank * (1.0 - OVERHEAD)).astype(np.float32)
 
 
-_TABLE = _efficiency(_TABLE_SINR_DB)
+TABLE = _efficiency(_TABLE_SINR_DB)
+"""``[num_bins] float32`` net bits per second and hertz; the rate between two bins lies on their chord."""
 
 
 def spectral_efficiency(sinr_db: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return net bits per second and hertz of a user alone on the carrier, rank and overhead included."""
-    slot = (sinr_db - np.float32(_TABLE_FROM_DB)) * np.float32(_BINS_PER_DB) + np.float32(0.5)
-    return _TABLE[np.clip(slot, 0, len(_TABLE) - 1).astype(np.int32)]
+    place = (sinr_db - np.float32(TABLE_FROM_DB)) * np.float32(BINS_PER_DB)
+    place = np.clip(place, np.float32(0.0), np.float32(len(TABLE) - 1.001))
+    low = place.astype(np.int32)
+    part = place - low.astype(np.float32)
+    return (TABLE[low] + part * (TABLE[low + 1] - TABLE[low])).astype(np.float32, copy=False)
+
+
+def rsrq_db(signal_mw: NDArray[np.float32], rssi_mw: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return SS-RSRQ = N x RSRP / RSSI of TS 38.215 section 5.1.3; N cancels out.
+
+    Args:
+        signal_mw: Carrier power of the serving cell at full load; one of the 12 N resource elements is its RSRP.
+        rssi_mw: All power on the N resource blocks: own and other cells at their load, interference, noise.
+    """
+    ratio = np.maximum(signal_mw, np.float32(1e-25)) / (np.float32(12.0) * rssi_mw)
+    return (np.float32(10.0) * np.log10(ratio)).astype(np.float32)

@@ -29,10 +29,25 @@ class ChangeBody(Body):
     base_revision: int | None = Field(default=None, description="Refuse if the topology has moved on from this.")
 
 
+class WhatIfBody(Body):
+    """Changes to try out on a copy of the network."""
+
+    actions: Annotated[list[ActionBody], Field(min_length=1, max_length=100)]
+    horizon_s: float | None = Field(
+        default=None, ge=5, le=900, description="Simulated seconds to look ahead; TWIN_SHADOW__HORIZON_S by default."
+    )
+    seeds: int | None = Field(
+        default=None, ge=1, le=32, description="Runs with and without; TWIN_SHADOW__SEEDS by default."
+    )
+
+
 class ApproveBody(Body):
     """What the approver saw."""
 
     digest: str | None = Field(default=None, description="Digest of the change; only the local user may leave it out.")
+    despite_shadow: bool = Field(
+        default=False, description="Approve although the shadow twin predicts harm; the journal keeps that."
+    )
 
 
 class RejectBody(Body):
@@ -46,7 +61,7 @@ class FaultBody(Body):
 
     fault: str = Field(examples=["power-loss"])
     entity: str = Field(examples=["cell-7-2"])
-    severity: float = Field(default=1.0, ge=0, le=1)
+    severity: float | None = Field(default=None, ge=0, le=1, description="0 mild .. 1 worst; absent = drawn.")
     operation: Literal["inject", "clear"] = "inject"
 
 

@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from agent.question import AgentEvent, Question
 from twin.commands import SetAttribute
+from twin.control import Change
 from twin.errors import TwinError
 from twin.naming import resolve
 from twin_app.access import Caller
@@ -30,9 +31,10 @@ from twin_app.api.deps import (
     sound_text,
     twin_of,
 )
-from twin_app.api.models import PROBLEMS, ApproveBody, ChangeBody, FaultBody, RejectBody
+from twin_app.api.models import PROBLEMS, ActionBody, ApproveBody, ChangeBody, FaultBody, RejectBody, WhatIfBody
 from twin_app.api.problems import status_of
-from twin_app.change_json import change_to_json
+from twin_app.change_json import change_line, change_to_json
+from twin_app.what_if_json import run_to_json
 from twin_app.world import World
 
 _log = structlog.get_logger("twin_app.api")
@@ -82,41 +84,46 @@ async def _answer_stream(world: World, question: Question, caller: Caller) -> As
 
 @router.get("/changes", summary="Changes, newest first", tags=["change"])
 async def changes(_: Observer, world: ThisWorld, cursor: Cursor = None, limit: Limit = 100) -> dict[str, Any]:
-    """Every change with its plan, digest, state and measured effect."""
+    """Every change with its plan, digest, state, predicted and measured effect."""
     page = page_of(await world.changes.list(limit=10_000), cursor=cursor, limit=limit)
-    page["items"] = [change_to_json(c, world.inventory.civil) for c in page["items"]]
+    page["items"] = [
+        change_line(c, world.inventory.civil, progress=world.changes.progress(c.id)) for c in page["items"]
+    ]
     return page
 
 
 @router.get("/changes/{change_id}", summary="One change", tags=["change"])
 async def change(_: Observer, world: ThisWorld, change_id: str) -> dict[str, Any]:
-    """The change as it stands."""
-    return change_to_json(await world.changes.get(change_id), world.inventory.civil)
+    """The change as it stands, with every figure that the shadow twin looked at."""
+    found = await world.changes.get(change_id)
+    return change_to_json(found, world.inventory.civil, progress=world.changes.progress(change_id))
 
 
 @router.post("/changes", summary="Propose a change", tags=["change"], status_code=201)
 async def propose(
     caller: Proposer, world: ThisWorld, body: ChangeBody, idempotency_key: IdempotencyKey = None
 ) -> dict[str, Any]:
-    """Checked against range and policy; nothing is applied before somebody approves."""
-    actions = [
-        SetAttribute(entity_id=resolve(a.entity, world.inventory.topology).id, attribute=a.attribute, value=a.value)
-        for a in body.actions
-    ]
+    """Checked against range and policy; nothing is applied before somebody approves.
+
+    The answer is `proposed`; the shadow twin tries it out and makes it `validated` seconds later, with a new digest.
+    """
     made = await world.changes.propose(
         reason=body.reason,
-        actions=actions,
+        actions=_actions(body.actions, world),
         proposed_by=caller.name,
         base_revision=body.base_revision,
         idempotency_key=idempotency_key,
     )
-    return change_to_json(made, world.inventory.civil)
+    return _shown(made, world)
 
 
 @router.post("/changes/{change_id}/approve", summary="Approve what you saw", tags=["change"])
 async def approve(caller: Approver, world: ThisWorld, change_id: str, body: ApproveBody) -> dict[str, Any]:
-    """409 when the digest differs, is stale or used. The change is carried out at once; watch its state."""
-    made = await world.changes.approve(change_id, caller=caller, digest=body.digest)
+    """409 when its shadow still runs or predicts harm, or the digest differs, is stale or used.
+
+    The change is carried out at once; watch its state.
+    """
+    made = await world.changes.approve(change_id, caller=caller, digest=body.digest, despite_shadow=body.despite_shadow)
     return change_to_json(made, world.inventory.civil)
 
 
@@ -130,8 +137,43 @@ async def reject(caller: Approver, world: ThisWorld, change_id: str, body: Rejec
 @router.post("/changes/{change_id}/undo", summary="Propose the inverse", tags=["change"], status_code=201)
 async def undo(caller: Proposer, world: ThisWorld, change_id: str) -> dict[str, Any]:
     """A new change with `undoes`; it needs approval like any other."""
-    made = await world.changes.undo(change_id, proposed_by=caller.name)
-    return change_to_json(made, world.inventory.civil)
+    return _shown(await world.changes.undo(change_id, proposed_by=caller.name), world)
+
+
+@router.post("/what-if", summary="Try changes out on a copy of the network", tags=["change"], status_code=202)
+async def what_if(caller: Proposer, world: ThisWorld, body: WhatIfBody) -> dict[str, Any]:
+    """Runs the network on from its present state with and without the changes; nothing is proposed or applied.
+
+    Look at `GET /v1/what-if/{id}` for progress and result.
+    """
+    run = world.shadow.start(
+        _actions(body.actions, world), started_by=caller.name, horizon_s=body.horizon_s, seeds=body.seeds
+    )
+    return run_to_json(run, world.inventory.civil)
+
+
+@router.get("/what-if/{run_id}", summary="Progress and result of a what-if", tags=["change"])
+async def what_if_run(_: Observer, world: ThisWorld, run_id: str) -> dict[str, Any]:
+    """`state` is running, done, failed or cancelled; `result` has each figure with its interval."""
+    return run_to_json(world.shadow.get(run_id), world.inventory.civil)
+
+
+@router.delete("/what-if/{run_id}", summary="Stop a what-if", tags=["change"])
+async def stop_what_if(_: Proposer, world: ThisWorld, run_id: str) -> dict[str, Any]:
+    """One that has ended stays as it is."""
+    return run_to_json(await world.shadow.cancel(run_id), world.inventory.civil)
+
+
+def _actions(bodies: list[ActionBody], world: World) -> list[SetAttribute]:
+    topology = world.inventory.topology
+    return [
+        SetAttribute(entity_id=resolve(body.entity, topology).id, attribute=body.attribute, value=body.value)
+        for body in bodies
+    ]
+
+
+def _shown(change: Change, world: World) -> dict[str, Any]:
+    return change_to_json(change, world.inventory.civil, progress=world.changes.progress(change.id))
 
 
 @router.post("/faults", summary="Inject or clear a fault (instructors)", tags=["faults"], status_code=202)
@@ -147,5 +189,5 @@ async def fault(
 
 @router.get("/faults", summary="The fault catalogue and what is injected (instructors)", tags=["faults"])
 async def faults(_: Instructor, world: ThisWorld) -> dict[str, Any]:
-    """Names, titles and the faults injected since the start."""
+    """The catalogue, and what is injected with cause, place, time, and the orders that repair it."""
     return world.faults.document()

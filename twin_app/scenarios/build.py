@@ -20,9 +20,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from twin.scenario import Scenario
+    from twin_app.scenarios.spec import Demand
 
-_RECIPE = 1
+_RECIPE = 2
 """Grows when the same input gives another scenario, so that old data folders are told apart."""
+_ELSEWHERE = {
+    "name", "timezone", "city", "area", "sites", "seed", "ues", "attribution", "tracks", "demand", "radio_map",
+}  # fmt: skip
+"""Keys of the scenario file that enter the digest after precedence, or by the content of the file that they name."""
 
 
 def build_scenario(spec: ScenarioSpec, *, progress: Callable[[str, float], None] | None = None) -> Scenario:
@@ -73,9 +78,19 @@ def _digest(wanted: Wanted) -> str:
         "name": wanted.name,
         "timezone": wanted.timezone,
         "attribution": wanted.attribution,
-        "overrides": {cell: dict(attributes) for cell, attributes in wanted.overrides.items()},
+        "file": wanted.file.model_dump(mode="json", exclude=_ELSEWHERE, exclude_defaults=True),
+        "files": {
+            key: None if path is None else _content_sha256(path)
+            for key, path in (("tracks", wanted.file.tracks), ("radio_map", wanted.file.radio_map))
+        },
+        "demand": _demand(wanted.file.demand),
     }
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _demand(demand: Demand) -> dict[str, object]:
+    values = demand.model_dump(mode="json", exclude={"milan"}, exclude_defaults=True)
+    return {**values, "milan": [_content_sha256(path) for path in demand.milan]}
 
 
 def _content_sha256(path: Path) -> str:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from twin.entities import Building, Place, StreetGraph
+    from twin.entities import Building, Environment, Place, StreetGraph
     from twin.scenario import LandUseGrid, Origin
 
 
@@ -50,14 +50,18 @@ class SitePlan:
         isd_m: Distance to the nearest other site, for the tilt.
         azimuths_deg: Boresight of each sector, clockwise from north.
         source: Name in the file it came from, "" when planned.
+        carrier_hz: Carrier of its cells.
+        bandwidth_hz: Channel bandwidth of its cells.
     """
 
     position_m: tuple[float, float]
     height_m: float
     isd_m: float
-    environment: Literal["UMa", "UMi"]
+    environment: Environment
     azimuths_deg: tuple[float, ...]
     source: str = ""
+    carrier_hz: float = 3.5e9
+    bandwidth_hz: float = 100e6
 
 
 def rng_of(seed: int, part: str) -> np.random.Generator:

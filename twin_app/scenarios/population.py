@@ -1,4 +1,4 @@
-"""Who uses the network: phones, cars and sensors with a home, a slice and a way of moving."""
+"""Who uses the network: phones, cars and sensors with a home, a slice, a behaviour and a way of moving."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from twin.entities import LandUse, Slice, UserEquipment
+from twin.traffic.groups import GROUPS, groups_of
 from twin_app.scenarios.citymap import area_m2, land_use_at, rng_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -39,11 +40,6 @@ SLICES = (
 """The three standard slice types; SST values from TS 23.501 table 5.15.2.2-1."""
 
 _SLICE_SHARE = (0.85, 0.07, 0.08)
-_MOBILITY_SHARE: dict[str, tuple[float, float, float]] = {
-    "slice-embb": (0.30, 0.20, 0.50),
-    "slice-urllc": (0.10, 0.45, 0.45),
-    "slice-mmtc": (0.0, 0.05, 0.95),
-}
 _MOBILITY: tuple[Mobility, ...] = ("walk", "drive", "still")
 _INDOOR_SHARE_OF_STILL = 0.7
 _PEOPLE_PER_FLOOR_M2 = {
@@ -94,21 +90,30 @@ def _usable_nodes(streets: StreetGraph) -> dict[str, NDArray[np.intp]]:
     }
 
 
-def user_equipments(city: CityMap, *, count: int, seed: int) -> tuple[UserEquipment, ...]:
+def user_equipments(
+    city: CityMap, *, count: int, seed: int, slice_share: Mapping[str, float] | None = None
+) -> tuple[UserEquipment, ...]:
     """Return `count` UEs (`ue-1` ...): homes drawn from the buildings by floor area and land use.
 
+    Slice and place decide who somebody is (:mod:`twin.traffic.groups`), and that how he gets about.
     A still UE is inside its building with probability 0.7, else on the pavement; one that moves starts at the
     street node nearest to its home.
+
+    Args:
+        city: Buildings, streets and land use.
+        count: How many.
+        seed: Of every draw.
+        slice_share: Share of UEs by slice id, None = 85 % broadband, 7 % URLLC, 8 % mMTC.
     """
     rng = rng_of(seed, "ues")
     uses = tuple(LandUse)
     node_m = city.streets.node_m.astype(np.float64)
     usable = {mobility: node_m[nodes] for mobility, nodes in _usable_nodes(city.streets).items()}
     homes = rng.choice(len(city.buildings), size=count, p=_weights(city.buildings)) if city.buildings else None
+    share = _SLICE_SHARE if slice_share is None else [slice_share[part.id] for part in SLICES]
     ues: list[UserEquipment] = []
     for number in range(1, count + 1):
-        part = SLICES[int(rng.choice(len(SLICES), p=_SLICE_SHARE))]
-        mobility = _MOBILITY[int(rng.choice(3, p=_MOBILITY_SHARE[part.id]))]
+        part = SLICES[int(rng.choice(len(SLICES), p=share))]
         if homes is not None:
             building = city.buildings[int(homes[number - 1])]
             point = point_inside(building.footprint_m, rng)
@@ -117,6 +122,9 @@ def user_equipments(city: CityMap, *, count: int, seed: int) -> tuple[UserEquipm
             east, north = node_m[int(rng.integers(len(node_m)))]
             point = (float(east), float(north))
             land_use = uses[land_use_at(city.land_use, *point)]
+        shares = groups_of(part.sst, land_use)
+        group = GROUPS[tuple(shares)[int(rng.choice(len(shares), p=tuple(shares.values())))]]
+        mobility = _MOBILITY[int(rng.choice(3, p=group.mobility))]
         indoor = homes is not None and mobility == "still" and rng.random() < _INDOOR_SHARE_OF_STILL
         if not indoor and len(node_m):
             spots = usable[mobility]
@@ -130,6 +138,7 @@ def user_equipments(city: CityMap, *, count: int, seed: int) -> tuple[UserEquipm
                 land_use=land_use,
                 home_m=(round(point[0], 2), round(point[1], 2)),
                 indoor=indoor,
+                group=group.name,
             )
         )
     return tuple(ues)

@@ -1,12 +1,15 @@
 """From planned positions to sites, cells and neighbour relations with sensible radio defaults.
 
 Defaults: band n78 at 3.5 GHz with 100 MHz, 46 dBm for macro sites above the roofs (UMa) and 41 dBm below (UMi),
-the values commonly used with TR 38.901 (TR 38.913 tables 6.1.2-1 and 6.1.3-1 list the deployments).
+the values commonly used with TR 38.901 (TR 38.913 tables 6.1.2-1 and 6.1.3-1 list the deployments). Further carriers
+stand beside the first one: same antennas' place, same azimuth, cell numbers that go on where the sectors end.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,11 +24,11 @@ if TYPE_CHECKING:
 
     from twin_app.scenarios.citymap import SitePlan
 
-CARRIER_HZ = 3.5e9
-BANDWIDTH_HZ = 100e6
 MAX_NEIGHBOURS = 12
+MAX_OTHER_CARRIER = 3
+"""Relations of a cell to cells on another carrier."""
 _REACH = 4.0
-_POWER_DBM = {"UMa": 46.0, "UMi": 41.0}
+_POWER_DBM = {"UMa": 46.0, "UMi": 41.0, "RMa": 46.0, "InH": 24.0, "SubTHz": 23.0}
 _NUM_PCI = 1008  # TS 38.211 section 7.4.2.1
 _NUM_GROUPS = _NUM_PCI // 3
 
@@ -82,8 +85,8 @@ def sites_and_cells(plans: Sequence[SitePlan], *, seed: int) -> tuple[tuple[Site
                     azimuth_deg=azimuth_deg,
                     tilt_deg=tilt_deg(plan.height_m, plan.isd_m),
                     tx_power_dbm=_POWER_DBM[plan.environment],
-                    carrier_hz=CARRIER_HZ,
-                    bandwidth_hz=BANDWIDTH_HZ,
+                    carrier_hz=plan.carrier_hz,
+                    bandwidth_hz=plan.bandwidth_hz,
                     environment=plan.environment,
                     nr_pci=3 * groups[first_group[number - 1] + (sector - 1) // 3] + (sector - 1) % 3,
                 )
@@ -91,11 +94,39 @@ def sites_and_cells(plans: Sequence[SitePlan], *, seed: int) -> tuple[tuple[Site
     return tuple(sites), tuple(cells)
 
 
-def neighbour_relations(sites: Sequence[Site], cells: Sequence[Cell]) -> tuple[NeighbourRelation, ...]:
-    """Return the relations both ways, at most :data:`MAX_NEIGHBOURS` per cell, nearest and most facing first.
+def co_sited(cells: Sequence[Cell], *, carrier_hz: float, bandwidth_hz: float) -> tuple[Cell, ...]:
+    """Return one cell more for each of these, on another carrier; cell 7-1 of three gets cell 7-4 beside it.
 
-    The cost of a pair is its distance, doubled for each end that looks away from the other; sectors of one
-    site always know each other.
+    Physical cell identities are those of the first carrier turned by half their range: as far apart as before,
+    the same modulo 3, and never that of the cell beside.
+    """
+    taken = Counter(cell.site_id for cell in cells)
+    added: list[Cell] = []
+    for cell in cells:
+        taken[cell.site_id] += 1
+        number, site_number = taken[cell.site_id], cell.site_id.removeprefix("site-")
+        added.append(
+            replace(
+                cell,
+                id=f"cell-{site_number}-{number}",
+                sector=number,
+                name=f"Cell {site_number}-{number}",
+                dn=f"{cell.dn.rpartition('=')[0]}={number}",
+                aliases=(f"{site_number}-{number}", f"S{site_number}-{number}"),
+                carrier_hz=carrier_hz,
+                bandwidth_hz=bandwidth_hz,
+                nr_pci=(cell.nr_pci + _NUM_PCI // 2) % _NUM_PCI,
+            )
+        )
+    return tuple(added)
+
+
+def neighbour_relations(sites: Sequence[Site], cells: Sequence[Cell]) -> tuple[NeighbourRelation, ...]:
+    """Return the relations both ways, nearest and most facing first.
+
+    A cell has at most :data:`MAX_NEIGHBOURS` on its own carrier and :data:`MAX_OTHER_CARRIER` on each other one. The
+    cost of a pair is its distance, doubled for each end that looks away from the other; sectors of one site always
+    know each other, and so do the carriers of one site.
     """
     if not cells:
         return ()
@@ -110,19 +141,24 @@ def neighbour_relations(sites: Sequence[Site], cells: Sequence[Cell]) -> tuple[N
     away = (1.0 - facing) / 2.0
     cost = distance_m * (1.0 + away + away.T)
     site_number = np.array([index[cell.site_id] for cell in cells])
-    cost[site_number[:, None] == site_number[None, :]] = 0.0
+    # Of the cells at one place the one that looks the same way comes first.
+    cost = np.where(site_number[:, None] == site_number[None, :], (1.0 - boresight @ boresight.T) * 1e-3, cost)
+    carrier_hz = np.array([cell.carrier_hz for cell in cells])
+    carrier = np.unique(carrier_hz, return_inverse=True)[1]
+    same = carrier[:, None] == carrier[None, :]
     # Beyond a few rings of sites nobody hands over: a cell at the rim keeps a shorter list.
-    nearest_m = np.where(distance_m > 0, distance_m, np.inf).min(axis=1)
+    nearest_m = np.where((distance_m > 0) & same, distance_m, np.inf).min(axis=1)
     reach_m = _REACH * np.maximum(nearest_m[:, None], nearest_m[None, :])
     first, second = np.nonzero(np.triu(cost <= reach_m, k=1))
     order = np.argsort(cost[first, second], kind="stable")
-    degree = np.zeros(len(cells), dtype=np.int64)
+    degree = np.zeros((len(cells), int(carrier.max()) + 1), dtype=np.int64)  # of each cell, to each carrier
     kept: list[tuple[int, int]] = []
     for pair in order:
         a, b = int(first[pair]), int(second[pair])
-        if degree[a] < MAX_NEIGHBOURS and degree[b] < MAX_NEIGHBOURS:
-            degree[a] += 1
-            degree[b] += 1
+        limit = MAX_NEIGHBOURS if same[a, b] else MAX_OTHER_CARRIER
+        if max(degree[a, carrier[b]], degree[b, carrier[a]]) < limit:
+            degree[a, carrier[b]] += 1
+            degree[b, carrier[a]] += 1
             kept += [(a, b), (b, a)]
     kept.sort()
     return tuple(NeighbourRelation(source_id=cells[a].id, target_id=cells[b].id) for a, b in kept)

@@ -7,7 +7,7 @@ import os
 import tempfile
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
@@ -18,6 +18,9 @@ from twin.entities import (
     LandUse,
     NeighbourRelation,
     Place,
+    RisPanel,
+    RrmPolicy,
+    SensingTarget,
     Site,
     Slice,
     StreetGraph,
@@ -26,7 +29,8 @@ from twin.entities import (
     UserEquipment,
 )
 from twin.errors import CorruptStore, StoreUnavailable
-from twin.scenario import LandUseGrid, Origin, Scenario
+from twin.mobility import Tracks
+from twin.scenario import CrowdEvent, FaultPlan, LandUseGrid, Origin, Scenario
 
 FORMAT = 1
 _ROWS: dict[str, TypeAdapter[Any]] = {
@@ -40,6 +44,20 @@ _ROWS: dict[str, TypeAdapter[Any]] = {
     "links": TypeAdapter(tuple[TransportLink, ...]),
     "places": TypeAdapter(tuple[Place, ...]),
 }
+_LATER: dict[str, TypeAdapter[Any]] = {
+    "policies": TypeAdapter(tuple[RrmPolicy, ...]),
+    "ris": TypeAdapter(tuple[RisPanel, ...]),
+    "targets": TypeAdapter(tuple[SensingTarget, ...]),
+    "faults": TypeAdapter(tuple[FaultPlan, ...]),
+    "events": TypeAdapter(tuple[CrowdEvent, ...]),
+    "mobility": TypeAdapter(Literal["tours", "random_waypoint", "fcd"]),
+    "month_byte": TypeAdapter(float),
+    "energy_model": TypeAdapter(Literal["earth", "tr38864"]),
+    "radio_map": TypeAdapter(str),
+    "configured": TypeAdapter(tuple[tuple[str, str, float | str], ...]),
+}
+"""What files of before do not have; they keep the defaults of :class:`Scenario`."""
+_TRACKS = ("length_s", "first", "when_s", "where_m")
 _PLAIN = ("name", "digest", "timezone", "extent_m", "seed", "attribution")
 
 
@@ -50,7 +68,7 @@ def save_scenario(scenario: Scenario, path: Path) -> None:
         StoreUnavailable: The file cannot be written.
     """
     document: dict[str, Any] = {"format": FORMAT, **{key: getattr(scenario, key) for key in _PLAIN}}
-    for key, adapter in _ROWS.items():
+    for key, adapter in (_ROWS | _LATER).items():
         document[key] = adapter.dump_python(getattr(scenario, key), mode="json")
     document["buildings"] = [
         [b.id, b.name, b.height_m, b.height_source, b.land_use.value, len(b.footprint_m)] for b in scenario.buildings
@@ -68,6 +86,10 @@ def save_scenario(scenario: Scenario, path: Path) -> None:
         "edge_walkable": scenario.streets.edge_walkable,
         "land_use_code": grid.code,
     }
+    if scenario.tracks is not None:
+        arrays |= {f"track_{key}": np.asarray(getattr(scenario.tracks, key)) for key in _TRACKS}
+    if scenario.demand_curves is not None:
+        arrays["demand_curves"] = scenario.demand_curves
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -109,6 +131,7 @@ def _scenario(arrays: dict[str, Any]) -> Scenario:
     if document.get("format") != FORMAT:
         raise ValueError(f"format `{document.get('format')}`, expected `{FORMAT}`")
     rows = {key: adapter.validate_python(document[key]) for key, adapter in _ROWS.items()}
+    rows |= {key: adapter.validate_python(document[key]) for key, adapter in _LATER.items() if key in document}
     footprint_m = arrays["footprint_m"]
     buildings: list[Building] = []
     start = 0
@@ -146,5 +169,17 @@ def _scenario(arrays: dict[str, Any]) -> Scenario:
             edge_name=tuple(document["edge_name"]),
         ),
         land_use=LandUseGrid(west_m=west_m, south_m=south_m, cell_m=cell_m, code=arrays["land_use_code"]),
+        tracks=_tracks(arrays),
+        demand_curves=arrays.get("demand_curves"),
         **rows,
     )
+
+
+def _tracks(arrays: dict[str, Any]) -> Tracks | None:
+    """Return the ways that vehicles take, None where the scenario has none."""
+    if "track_first" not in arrays:
+        return None
+    first, when_s, where_m = (arrays[f"track_{key}"] for key in _TRACKS[1:])
+    if len(first) < 2 or first[0] != 0 or first[-1] != len(when_s) or len(when_s) != len(where_m):
+        raise ValueError("tracks and their points do not agree")
+    return Tracks(length_s=float(arrays["track_length_s"]), first=first, when_s=when_s, where_m=where_m)

@@ -6,7 +6,7 @@ import { brief, moment, quantity } from "./words.js";
 
 const TRACK = ["proposed", "validated", "approved", "applying", "verifying", "committed"];
 const STATE_WORDS = {
-  proposed: "being checked", validated: "waiting for approval", approved: "approved", applying: "being applied",
+  proposed: "being tried out", validated: "waiting for approval", approved: "approved", applying: "being applied",
   verifying: "watching its effect", committed: "committed", rolled_back: "rolled back", rejected: "rejected",
   expired: "expired", failed: "failed",
 };
@@ -14,6 +14,8 @@ const ENDED_BADLY = new Set(["rolled_back", "rejected", "expired", "failed"]);
 
 /** Whether somebody has to decide. */
 export const waiting = (change) => change.state === "validated";
+/** Whether somebody has to decide, now or once the shadow twin has tried it out. */
+const undecided = (change) => waiting(change) || change.state === "proposed";
 
 /**
  * One change as a card. What the reader approves is the digest of exactly the plan that this card shows.
@@ -41,7 +43,8 @@ export function changeCard(change, page) {
     made.addEventListener("click", () => act(verb, body, made));
     return made;
   };
-  const approve = button("Approve", "primary", "approve", { digest: change.digest });
+  const harmful = change.shadow?.advice === "harmful";
+  const approve = button(harmful ? "Approve all the same" : "Approve", harmful ? "plain" : "primary", "approve", { digest: change.digest, despite_shadow: harmful });
   const reject = button("Reject", "plain", "reject", { reason: "rejected on the status page" });
   const undo = button("Propose undo", "plain", "undo", {});
   const entities = [...new Set(change.actions.map((a) => a.entity))];
@@ -52,6 +55,7 @@ export function changeCard(change, page) {
   );
   if (change.reason) card.append(el("p", { class: "why" }, change.reason));
   card.append(track(change));
+  if (change.shadow) card.append(shadow(change.shadow));
   if (waiting(change)) {
     card.append(
       el("div", { class: "buttons" }, approve, reject, el("span", { class: "digest", title: change.digest }, `plan ${change.digest.slice(0, 10)}`)),
@@ -64,6 +68,20 @@ export function changeCard(change, page) {
   const note = page.notes.get(change.id);
   if (note) card.append(el("p", { class: "error", role: "alert" }, note));
   return card;
+}
+
+/** What the shadow twin says it would do, or why it cannot tell. */
+function shadow(found) {
+  const lines = {
+    running: () => [`Being tried out on a copy of the network, ${Math.round(100 * found.progress)} %`],
+    unavailable: () => [`Not tried out beforehand: ${found.reason}`],
+    done: () => [
+      ...(found.advice === "harmful" ? ["The shadow twin advises against it"] : []),
+      ...(found.fidelity === "approximate" ? [`Only approximate: ${found.reason}`] : []),
+      ...found.in_words.slice(0, 4),
+    ],
+  }[found.state]();
+  return el("ul", { class: `shadow ${found.advice ?? ""}`, "aria-label": "Prediction" }, ...lines.map((line) => el("li", {}, line.replaceAll("->", "→"))));
 }
 
 function heading(change, page) {
@@ -122,8 +140,8 @@ function effect({ before, after, unit }, kpi) {
 export function drawChangeList(panel, changes, page) {
   const held = panel.contains(document.activeElement) ? document.activeElement.dataset.key : null;
   const list = el("div", { class: "list" });
-  const open = changes.filter(waiting);
-  const rest = changes.filter((c) => !waiting(c));
+  const open = changes.filter(undecided);
+  const rest = changes.filter((c) => !undecided(c));
   if (changes.length === 0) list.append(el("p", { class: "empty" }, "No change yet. Ask for one, for example “tilt cell 7-2 two degrees more”; nothing is applied before you approve it."));
   if (open.length) list.append(el("h3", { class: "group" }, "To decide"), ...open.map((c) => changeCard(c, page)));
   if (rest.length) list.append(el("h3", { class: "group" }, "Decided"), ...rest.map((c) => changeCard(c, page)));
