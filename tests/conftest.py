@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# Programs that tests start would each compile the kernel; tests/e2e/test_compiled_kernel.py lets one do it.
+os.environ.setdefault("TWIN_KERNEL", "numpy")
 
 REQUIRED = {
     line.split("#")[0].strip() for line in (Path(__file__).parent / "ci-required.txt").read_text().splitlines()

@@ -248,7 +248,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
         low=0,
         high=5120,
         members=(0, 40, 64, 80, 100, 128, 160, 256, 320, 480, 512, 640, 1024, 1280, 2560, 5120),
-        default=160.0,
+        default=100.0,
         words=("time to trigger",),
         source="TS 38.331 TimeToTrigger",
     ),

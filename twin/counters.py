@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 REPORT_KINDS = (Kind.CELL, Kind.SLICE, Kind.LINK)
 COUNTERS = tuple(row.name for row in KPIS if set(row.kinds) & set(REPORT_KINDS))
 """Columns of every report, in the order of the KPI table."""
+SERVED_DISTANCE_SHARE = 0.95
 _MIN_ACTIVE_S = 1e-6
 """Less active time than this is no traffic: a throughput would be a division of nothing by nothing."""
 
@@ -106,6 +107,7 @@ def report_values(
     set_ups: SetUps,
     mobility: NDArray[np.float64] | None = None,
     most_connected: NDArray[np.float64] | None = None,
+    served_distance_m: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float32]:
     """Return ``[..., num_cells + num_slices + num_links, len(COUNTERS)] float32``; NaN where an entity has none.
 
@@ -116,8 +118,11 @@ def report_values(
         set_ups: Attempts and failures of the period.
         mobility: ``[..., num_cells, len(MOBILITY_FEATURES)]`` counts; None in the past, which has no ticks.
         most_connected: ``[..., num_cells]`` highest number of connections; None in the past.
+        served_distance_m: ``[..., num_cells]`` as it is now; None in the past.
     """
     live = _live_columns(set_ups, mobility, most_connected)
+    if served_distance_m is not None:
+        live["vsData6gServedDistance"] = served_distance_m
     blocks = (_cell_columns(cells, set_ups) | live, _slice_columns(slices), _link_columns(links))
     sizes = (cells.shape[-2], slices.shape[-2], links.shape[-2])
     values = np.full((*cells.shape[:-2], sum(sizes), len(COUNTERS)), np.nan, dtype=np.float32)
@@ -127,6 +132,35 @@ def report_values(
             values[..., start : start + size, COUNTERS.index(name)] = column
         start += size
     return values
+
+
+def percentile_by_cell(
+    value: NDArray[np.floating],
+    *,
+    cell: NDArray[np.int64],
+    weight: NDArray[np.floating],
+    share: float,
+    num_cells: int,
+) -> NDArray[np.float64]:
+    """Return the weighted percentile of a figure over the users of each cell, ``[num_cells] float64``, NaN without.
+
+    Args:
+        value: ``[n]``.
+        cell: ``[n]`` column of each.
+        weight: ``[n]`` how many users each stands for.
+        share: 0..1.
+        num_cells: How many cells.
+    """
+    order = np.lexsort((value, cell))
+    cell, value = cell[order], value[order]
+    heap = np.cumsum(weight[order], dtype=np.float64)
+    total = np.bincount(cell, weight[order], num_cells)
+    below = np.concatenate([[0.0], np.cumsum(total)])
+    found = np.full(num_cells, np.nan)
+    some = np.flatnonzero(total > 0)
+    place = np.searchsorted(heap, below[some] + share * total[some] - 1e-9)
+    found[some] = value[np.minimum(place, len(value) - 1)]
+    return found
 
 
 def _ratio(above: NDArray[np.float64], below: NDArray[np.float64], least: float) -> NDArray[np.float64]:

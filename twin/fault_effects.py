@@ -123,7 +123,10 @@ def strike(
     effect = row.effect_at(order.severity)
     place_m, carrier_hz = None, 0.0
     if row.name in _RADIUS_M:
-        place_m, carrier_hz = _place(scenario, order.entity_id)
+        place_m = _place(scenario, order.entity_id)
+    if row.name == "external-interference":
+        column = configuration.ids(Kind.CELL).index(order.entity_id)
+        carrier_hz = 1e6 * float(configuration.numbers("arfcnDL")[column])
     written = () if row.hidden else _written(row, order, effect, scenario, configuration)
     return ActiveFault(
         fault=row.name,
@@ -133,20 +136,20 @@ def strike(
         since_s=sim_time_s,
         place_m=place_m,
         radius_m=_RADIUS_M.get(row.name, 0.0),
-        carrier_hz=carrier_hz if row.name == "external-interference" else 0.0,
+        carrier_hz=carrier_hz,
         written=written,
     )
 
 
-def _place(scenario: Scenario, entity_id: str) -> tuple[tuple[float, float], float]:
-    """Return where the cell or site has its users, and its carrier."""
+def _place(scenario: Scenario, entity_id: str) -> tuple[float, float]:
+    """Return where the cell or site has its users."""
     cell = next((one for one in scenario.cells if one.id == entity_id), None)
     site_id = entity_id if cell is None else cell.site_id
     east_m, north_m, _ = next(site.position_m for site in scenario.sites if site.id == site_id)
     if cell is None:
-        return (east_m, north_m), 0.0
+        return east_m, north_m
     turn = math.radians(cell.azimuth_deg)
-    return (east_m + _DISTANCE_M * math.sin(turn), north_m + _DISTANCE_M * math.cos(turn)), cell.carrier_hz
+    return east_m + _DISTANCE_M * math.sin(turn), north_m + _DISTANCE_M * math.cos(turn)
 
 
 def facing_neighbours(scenario: Scenario, cell_id: str) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ makes history and present comparable. Users are the UEs followed by the points o
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from twin.slicing import Pools
     from twin.transport import Transport
     from twin.world import World
+
+    TotalPower = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 IDLE_ACTIVITY = 0.05
 """Share of power that an idle cell radiates for synchronisation signals and system information every 20 ms."""
@@ -59,7 +62,8 @@ class Carriers:
 
     Attributes:
         bandwidth_hz: ``[C] float64``.
-        idle: ``[C] float32`` share of resources for common signals, see :func:`idle_activity`.
+        idle: ``[C] float32`` share of resources for common signals, see :func:`idle_activity`, and for sensing.
+        beam_gain_db: ``[C] float32`` what a beam adds for the user it points at and for nobody else, None = nothing.
         noise_mw: ``[C] float32`` thermal noise and noise figure.
         num_prb: ``[C] float64``.
         rate_hz: ``[C] float32`` bandwidth for user data; spectral efficiency already counts the usual overhead.
@@ -67,6 +71,7 @@ class Carriers:
 
     bandwidth_hz: NDArray[np.float64]
     idle: NDArray[np.float32]
+    beam_gain_db: NDArray[np.float32] | None = None
     noise_mw: NDArray[np.float32] = field(init=False)
     num_prb: NDArray[np.float64] = field(init=False)
     rate_hz: NDArray[np.float32] = field(init=False)
@@ -78,6 +83,13 @@ class Carriers:
             "rate_hz": (self.bandwidth_hz * (1.0 - self.idle) / (1.0 - IDLE_ACTIVITY)).astype(np.float32),
         }.items():
             object.__setattr__(self, name, value)
+
+    @property
+    def beam_gain(self) -> NDArray[np.float32] | None:
+        """``[C] float32`` as a factor, None where no cell has any."""
+        if self.beam_gain_db is None or not self.beam_gain_db.any():
+            return None
+        return np.float32(10.0) ** (self.beam_gain_db / np.float32(10.0))
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -176,6 +188,13 @@ def evaluate(world: World, moment: Moment, *, iterations: int, kernel: Kernel | 
         cells = np.concatenate([moment.serving[:, :, None], moment.assist_cells], axis=2)
         power_mw = np.concatenate([moment.signal_mw[:, :, None], moment.assist_mw], axis=2)
     idle = carriers.idle
+    total_mw = moment.total_mw
+    beam_gain = carriers.beam_gain
+    if beam_gain is not None:
+        aimed = np.maximum(cells, 0)
+        more_mw = np.where(cells >= 0, power_mw * (beam_gain[aimed] - np.float32(1.0)), np.float32(0.0))
+        power_mw = power_mw + more_mw
+        total_mw = partial(_with_beams, moment.total_mw, aimed, more_mw)
     external_mw = _NOTHING if moment.external_mw is None else moment.external_mw
     asked = (
         cells, power_mw, external_mw, moment.demand_bps, world.slice_of_user, world.max_need, world.is_crowd,
@@ -183,21 +202,21 @@ def evaluate(world: World, moment: Moment, *, iterations: int, kernel: Kernel | 
     )  # fmt: skip
     load: NDArray[np.float32] = moment.load
     for _ in range(iterations):
-        load = kernel.settle(load, _heard(moment, idle, load), *asked)
+        load = kernel.settle(load, _heard(total_mw, idle, load), *asked)
     sinr_db, rsrq_db, offered, given, throughput, granted, room, carried = kernel.share(
-        load, _heard(moment, idle, load), *asked, pools.dedicated, pools.least, pools.most
+        load, _heard(total_mw, idle, load), *asked, pools.dedicated, pools.least, pools.most
     )
     transport = (moment.transport or world.transport).carry(carried)
-    passed = np.ascontiguousarray(transport.passed_share)
+    passed = np.array(transport.passed_share, order="C")  # the compiled kernel was made for writable arrays
     moments, num_cells, num_slices = granted.shape
     cell_sums = np.zeros((moments, num_cells, len(CELL_FEATURES)))
     slice_sums = np.zeros((moments, num_slices, len(SLICE_FEATURES)))
     planned_failure = _NOTHING.ravel() if moment.planned_failure is None else moment.planned_failure
     served_share = _NOTHING if moment.served_share is None else moment.served_share
-    delay_ms = np.ascontiguousarray(transport.delay_ms)
+    way_ms = np.ascontiguousarray(transport.delay_ms)
     delay_ms, late = kernel.tally(
         cells, world.slice_of_user, sinr_db, rsrq_db, moment.rsrp_dbm, moment.connected, planned_failure, offered,
-        given, throughput, served_share, carriers.rate_hz, granted, room, passed, delay_ms, world.burst_bit,
+        given, throughput, served_share, carriers.rate_hz, granted, room, passed, way_ms, world.burst_bit,
         world.budget_ms, link.TABLE, link.CQI_THRESHOLD_DB, cell_sums, slice_sums,
     )  # fmt: skip
     used = cell_sums[:, :, _SHARE].astype(np.float32)
@@ -228,6 +247,15 @@ def _activity(idle: NDArray[np.float32], load: NDArray[np.float32]) -> NDArray[n
     return (idle + (1.0 - idle) * load).astype(np.float32, copy=False)
 
 
-def _heard(moment: Moment, idle: NDArray[np.float32], load: NDArray[np.float32]) -> NDArray[np.float32]:
+def _heard(total_mw: TotalPower, idle: NDArray[np.float32], load: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return all received power in the order in memory that the compiled kernel was made for."""
-    return np.ascontiguousarray(moment.total_mw(_activity(idle, load)))
+    return np.ascontiguousarray(total_mw(_activity(idle, load)))
+
+
+def _with_beams(
+    total_mw: TotalPower, cells: NDArray[np.int64], more_mw: NDArray[np.float32], activity: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return all that users receive, with the gain of the beams that point at them, ``[T, N] float32``."""
+    moments, users, together = cells.shape
+    own = np.take_along_axis(activity, cells.reshape(moments, -1), axis=1).reshape(moments, users, together)
+    return total_mw(activity) + (own * more_mw).sum(axis=2)

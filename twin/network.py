@@ -21,7 +21,7 @@ from twin.errors import CorruptStore, InvalidInput, UnknownEntity
 from twin.fault_effects import effects_of, strike
 from twin.gathering import Gathering
 from twin.guided import GuidedPlaces
-from twin.handover import RULED_BY, Mobility, rules_of, strongest
+from twin.handover import RULED_BY, Mobility, rules_of, settled, strongest
 from twin.kpi import kpis_of
 from twin.moments import CELL_FEATURES, SLICE_FEATURES, Carriers, Moment, Outcome, evaluate, idle_activity
 from twin.neighbours import namesakes, relations_of, shared_identity_mw
@@ -31,6 +31,9 @@ from twin.radio.field import RadioField
 from twin.radio.landscape import sectors_of
 from twin.random_access import RandomAccess, turned_away
 from twin.setup_failures import PROCEDURES, WINDOW_MINUTES, Window
+from twin.sixg.cell_free import partners, power_of
+from twin.sixg.sensing import Sensing, with_sensing
+from twin.sixg.ways import Surfaces, contributors_of
 from twin.sleep import CellStates
 from twin.telemetry import PmReport, TelemetryBatch
 from twin.topology import stated_arfcn
@@ -107,6 +110,8 @@ class Network:
         self._states = CellStates(locked=locked, saving=saving)
         self._carriers, self._pools, self._shares_revision = self._world.carriers, self._world.pools, -1
         self._transport = Transport(scenario)
+        site_m = {site.id: site.position_m[:2] for site in scenario.sites}
+        self._mast_m = np.array([site_m[cell.site_id] for cell in scenario.cells], dtype=np.float32)
         self._refresh_sectors()
         self._guide: GuidedPlaces | None = None
         self.adopt(topology)
@@ -127,6 +132,12 @@ class Network:
         # One row more than there are indices stands for everything that is no UE of the scenario.
         self._row_of_ue = np.full(topology.next_index + 1, -1, dtype=np.int64)
         self._row_of_ue[ues] = np.arange(len(ues))
+
+    def use(self, kernel: kernels.Kernel) -> None:
+        """Let another kernel do the arithmetic from the next step on; figures differ by its tolerance."""
+        self._kernel = kernel
+        self._field.use(kernel)
+        self._mobility.use(kernel)
 
     @property
     def guided(self) -> bool:
@@ -193,6 +204,7 @@ class Network:
             self._count_refusals(dt_s)
         self._slice_sums += outcome.slices[0] * dt_s
         self._link_sums += outcome.links[0] * dt_s
+        self._sensing.step(dt_s, self.sim_time_s, self._sectors, self._sensing_duty)
 
     def _start(self) -> None:
         world = self._world
@@ -203,10 +215,13 @@ class Network:
         self._read_clock()
         points = world.points.take(slice(None))
         points.position_m[: world.num_ues] = self._place_m
-        self._field = RadioField(world.landscape, self._sectors, points, kernel=self._kernel)
+        self._contributors = contributors_of(self.scenario, world.landscape, self._sectors, seed=self.seed)
+        self._field = RadioField(
+            world.landscape, self._sectors, points, kernel=self._kernel, contributors=self._contributors
+        )
         self._rules_revision = self._configuration.revision_of(*RULED_BY, "arfcnDL")
         rules = rules_of(self._configuration, carrier=self._sectors.carrier_number)
-        self._mobility = Mobility(self._field.rsrp_dbm[: world.num_ues], self._relations, rules)
+        self._mobility = Mobility(self._field.rsrp_dbm[: world.num_ues], self._relations, rules, kernel=self._kernel)
         self._serving = np.full(world.num_users, -1, dtype=np.int64)
         self._serving[: world.num_ues] = self._mobility.serving
         self._served_share = np.ones(world.num_users, dtype=np.float32)
@@ -215,6 +230,7 @@ class Network:
         self._sessions = traffic.Sessions(
             people.sessions, people.profile, self._duty, sim_time_s=self.sim_time_s, rng=self._rng
         )
+        self._sensing = Sensing(self.scenario, world.landscape)
         self._load = np.full((1, world.num_cells), 0.3, dtype=np.float32)
         outcome = self._evaluate(FIRST_ITERATIONS)
         self._clear_sums()
@@ -375,13 +391,17 @@ class Network:
         """Carry carriers and slice policies over to what is shared."""
         configuration = self._configuration
         policy = ("rRMPolicyMinRatio", "rRMPolicyMaxRatio", "rRMPolicyDedicatedRatio")
-        revision = configuration.revision_of("bSChannelBwDL", "ssbPeriodicity", *policy)
+        duty, together = "vsData6gIsac.sensingDutyCycle", "vsData6gApCluster.maxServingAps"
+        revision = configuration.revision_of("bSChannelBwDL", "arfcnDL", "ssbPeriodicity", duty, together, *policy)
         if revision == self._shares_revision:
             return
         self._shares_revision = revision
+        self._sensing_duty = configuration.numbers(duty) / 100.0
+        self._most_together = configuration.numbers(together).astype(np.int64)
         self._carriers = Carriers(
             bandwidth_hz=1e6 * configuration.numbers("bSChannelBwDL"),
-            idle=idle_activity(configuration.numbers("ssbPeriodicity")),
+            idle=with_sensing(idle_activity(configuration.numbers("ssbPeriodicity")), self._sensing_duty),
+            beam_gain_db=self._sectors.beam_gain_db,
         )
         self._pools = self._world.pools_of(*(configuration.numbers(name) for name in policy))
 
@@ -389,6 +409,10 @@ class Network:
         self._refresh_sectors()
         self._field.set_obstacles(self._discs())
         self._field.retune()
+        profiles = self._configuration.numbers("vsData6gRis.phaseProfileIndex")
+        tuned = [one.tune(profiles) for one in self._contributors if isinstance(one, Surfaces)]
+        if any(tuned):
+            self._field.recompute()
         revision = self._configuration.revision_of(*RULED_BY, "arfcnDL")
         if revision != self._rules_revision:
             self._rules_revision = revision
@@ -406,7 +430,13 @@ class Network:
         self._least_dbm = self._configuration.numbers("qRxLevMin").astype(np.float32)
         self._namesakes = namesakes(self._configuration.numbers("nRPCI").astype(np.int64), self._sectors.carrier_number)
         self._camped = strongest(self._field.rsrp_dbm, least_dbm=self._least_dbm, admits=admits)
-        self._serving[ues:] = self._camped[ues:]
+        self._serving[ues:] = settled(
+            self._field.rsrp_dbm[ues:],
+            self._camped[ues:],
+            neighbour=self._relations.neighbour,
+            offset_db=self._mobility.offset_db,
+            admits=admits,
+        )
         if loss.any():
             crowd = self._field.rsrp_dbm[ues:]
             away = turned_away(len(crowd), camped=self._camped[ues:], access_loss=loss)
@@ -434,9 +464,33 @@ class Network:
         carrier = self._sectors.carrier_number
         total = (heard * (carrier[cells][:, None] == carrier)) @ activity
         signal = heard[np.arange(len(rows)), cells]
+        beam_gain = self._carriers.beam_gain
+        aimed = signal if beam_gain is None else signal * beam_gain[cells]
         noise = self._carriers.noise_mw[cells] + shared_identity_mw(heard, cells, self._namesakes)
+        if self._effects.noise:
+            noise += self._interference_mw(rows, cells)
         disturbance = np.maximum(total - activity[cells] * signal, 0.0) + noise
-        return (10.0 * np.log10(np.maximum(signal, 1e-20) / disturbance)).astype(np.float32)
+        return (10.0 * np.log10(np.maximum(aimed, 1e-20) / disturbance)).astype(np.float32)
+
+    def _interference_mw(self, rows: NDArray[np.int64], cells: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return what interferers from outside add to the noise of users on the carriers of cells, ``[n] float32``."""
+        position_m = self._field.points.position_m[rows]
+        carrier_hz, width_hz = self._sectors.carrier_hz[cells], self._sectors.bandwidth_hz[cells]
+        rise = np.zeros(len(rows), dtype=np.float32)
+        for disc in self._effects.noise:
+            struck = disc.holds(position_m) & (np.abs(carrier_hz - disc.carrier_hz) < width_hz / 2)
+            rise[struck] += np.float32(10.0 ** (disc.amount / 10.0) - 1.0)
+        return (rise * self._carriers.noise_mw[cells]).astype(np.float32)
+
+    def _external_mw(self, serving: NDArray[np.int64]) -> NDArray[np.float32] | None:
+        """Return what neither load nor thermal noise explains, ``[num_users] float32``; None = nothing."""
+        external_mw = None
+        if self._namesakes:
+            external_mw = shared_identity_mw(self._field.received_mw, serving, self._namesakes)
+        if self._effects.noise:
+            interference_mw = self._interference_mw(np.arange(len(serving)), np.maximum(serving, 0))
+            external_mw = interference_mw if external_mw is None else external_mw + interference_mw
+        return external_mw
 
     def _evaluate(self, iterations: int) -> Outcome:
         world = self._world
@@ -445,8 +499,14 @@ class Network:
         people, share = world.people, self._crowd_share
         demand = np.concatenate([self._sessions.rate_bps, share * people.busy_demand_bps])
         self._connected = np.concatenate([np.ones(ues), share * people.busy_connected]).astype(np.float32)
-        external_mw = (
-            shared_identity_mw(self._field.received_mw, self._serving, self._namesakes) if self._namesakes else None
+        external_mw = self._external_mw(self._serving)
+        helpers = partners(
+            self._serving,
+            self._field.received_mw,
+            rows,
+            most=self._most_together,
+            carrier=self._sectors.carrier_number,
+            admits=self._states.admits,
         )
         outcome = evaluate(
             world,
@@ -466,15 +526,21 @@ class Network:
                 transport=self._transport,
                 external_mw=None if external_mw is None else external_mw[None],
                 served_share=self._served_share[None],
+                assist_cells=None if helpers is None else helpers[None],
+                assist_mw=None if helpers is None else power_of(self._field.received_mw, rows, helpers)[None],
             ),
             iterations=iterations,
+            kernel=self._kernel,
         )
         self._load = outcome.guess
         self._sinr_db, self._throughput_bps = outcome.sinr_db[0], outcome.throughput_bps[0]
         return outcome
 
     def telemetry(self, *, scene_id: str, epoch: int, seq: int) -> TelemetryBatch:
-        """Return positions and gauges of every UE now; the throughput of a UE without data is NaN."""
+        """Return positions and gauges of every UE now, and positions of sensing targets.
+
+        The throughput of a UE without data is NaN, and so is every gauge of a target.
+        """
         ues = self._world.num_ues
         serving = self._mobility.serving
         served = serving >= 0
@@ -486,16 +552,19 @@ class Network:
             "DRB.UEThpDl": np.where(served & self._sessions.on, self._throughput_bps[:ues] / 1e3, np.nan),
             "vsData6gServingCell": np.where(served, index, -1.0),
         }
+        gauges = np.stack([columns[name] for name in UE_KPIS], axis=1).astype(np.float32)
+        ue_m = np.column_stack([self._place_m, np.full(ues, 1.5, dtype=np.float32)])
+        target_m = self._sensing.targets.at(self.sim_time_s)
         return TelemetryBatch(
             scene_id=scene_id,
             epoch=epoch,
             seq=seq,
             revision=self.topology.revision,
             sim_time_s=self.sim_time_s,
-            entity_index=self._rows[Kind.UE],
-            position_m=np.column_stack([self._place_m, np.full(ues, 1.5, dtype=np.float32)]),
+            entity_index=np.concatenate([self._rows[Kind.UE], self._rows[Kind.TARGET]]),
+            position_m=np.concatenate([ue_m, target_m.astype(np.float32)]),
             kpis=UE_KPIS,
-            values=np.stack([columns[name] for name in UE_KPIS], axis=1).astype(np.float32),
+            values=np.concatenate([gauges, np.full((len(target_m), len(UE_KPIS)), np.nan, dtype=np.float32)]),
         )
 
     def close_period(self, *, scene_id: str, epoch: int, seq: int, granularity_period_s: int) -> PmReport:
@@ -511,7 +580,10 @@ class Network:
             set_ups=set_ups,
             mobility=self._mobility.counts,
             most_connected=self._most_connected,
+            served_distance_m=self._served_distance_m(),
         )
+        for name, column in self._sensing.columns().items():
+            values[: self._world.num_cells, counters.COUNTERS.index(name)] = column
         self._clear_sums()
         return PmReport(
             scene_id=scene_id,
@@ -523,6 +595,18 @@ class Network:
             entity_index=np.concatenate([self._rows[kind] for kind in counters.REPORT_KINDS]),
             counters=counters.COUNTERS,
             values=values,
+        )
+
+    def _served_distance_m(self) -> NDArray[np.float64]:
+        served = np.flatnonzero(self._serving >= 0)
+        cell = self._serving[served]
+        offset_m = self._field.points.position_m[served] - self._mast_m[cell]
+        return counters.percentile_by_cell(
+            np.hypot(offset_m[:, 0], offset_m[:, 1]),
+            cell=cell,
+            weight=self._connected[served],
+            share=counters.SERVED_DISTANCE_SHARE,
+            num_cells=self._world.num_cells,
         )
 
     def _count_set_ups(self, sums: NDArray[np.float64], minute: int) -> counters.SetUps:
@@ -553,6 +637,7 @@ class Network:
             resolution_m=resolution_m,
             kernel=self._kernel,
             discs=self._discs(),
+            contributors=self._contributors,
         )
 
     def apply(self, actions: Sequence[SetAttribute]) -> tuple[SetAttribute, ...]:
@@ -720,6 +805,7 @@ class Network:
             "slice_sums": self._slice_sums,
             "link_sums": self._link_sums,
             "most_connected": self._most_connected,
+            "sensing": self._sensing.sums,
             **{f"attempts_{name}": self._windows[name].attempts for name in PROCEDURES},
             **{f"failures_{name}": self._windows[name].failures for name in PROCEDURES},
         }

@@ -18,8 +18,10 @@ from twin import counters, traffic
 from twin.errors import OutOfRange
 from twin.handover import HYSTERESIS_DB, MIN_RSRP_DBM, OFFSET_DB, strongest
 from twin.moments import Moment, evaluate
-from twin.radio.landscape import outdoor_points, received_mw, rsrp_dbm, sectors_of
+from twin.radio.landscape import outdoor_points, sectors_of
 from twin.setup_failures import PROCEDURES, WINDOW_MINUTES, percent
+from twin.sixg.cell_free import partners, power_of
+from twin.sixg.ways import contributed, contributors_of
 from twin.telemetry import PmReport
 from twin.world import rows_of, stream, world_of
 
@@ -71,7 +73,8 @@ def _spots(world: World, times_s: NDArray[np.float64]) -> _Spots:
     """Return the homes of all users followed by the raster squares that moving UEs visit."""
     sectors = sectors_of(world.scenario.cells)
     of_user = np.tile(np.arange(world.num_users, dtype=np.int32), (len(times_s), 1))
-    gain_db = world.home_gain_db
+    contributors = contributors_of(world.scenario, world.landscape, sectors, seed=world.seed)
+    power_mw, level = contributed(world.home_gain_db, world.points, sectors, contributors)
     moving = world.tours.moving
     before = np.zeros((len(times_s), len(moving)), dtype=np.int32)
     if len(moving):
@@ -83,11 +86,11 @@ def _spots(world: World, times_s: NDArray[np.float64]) -> _Spots:
         _, first, place = np.unique(key, return_index=True, return_inverse=True)
         spot_m = track_m.reshape(-1, 2)[first]
         spots = outdoor_points(spot_m.astype(np.float32))
-        gain_db = np.concatenate([gain_db, world.landscape.gain_db(spots, sectors)])
+        there = contributed(world.landscape.gain_db(spots, sectors), spots, sectors, contributors)
+        power_mw, level = np.concatenate([power_mw, there[0]]), np.concatenate([level, there[1]])
         of_user[:, moving], before = place.reshape(key.shape).astype(np.int32) + np.int32(world.num_users)
-    level = rsrp_dbm(gain_db, sectors)
     return _Spots(
-        received_mw=received_mw(gain_db, sectors),
+        received_mw=power_mw,
         rsrp_dbm=level,
         strongest=strongest(level),
         of_user=of_user,
@@ -103,6 +106,7 @@ class _Rewind:
         self._spots = _spots(world, times_s)
         sectors = sectors_of(world.scenario.cells)
         self._awake = sectors.on_air
+        self._most_together = world.stated("vsData6gApCluster.maxServingAps", 1.0).astype(np.int64)
         self._max_output_w = np.where(sectors.on_air, 10.0 ** (sectors.power_dbm / 10.0 - 3.0), 0.0).astype(np.float32)
 
     def evaluate(self, first: int, last: int) -> tuple[Outcome, NDArray[np.float64]]:
@@ -118,6 +122,14 @@ class _Rewind:
         spot = self._spots.of_user[first:last]
         serving = self._serving(spot, first, last)
         column = np.maximum(serving, 0)
+        helpers = partners(
+            serving,
+            self._spots.received_mw,
+            spot,
+            most=self._most_together,
+            carrier=world.carrier_of_cell,
+            admits=self._awake,
+        )
         outcome = evaluate(
             world,
             Moment(
@@ -132,6 +144,8 @@ class _Rewind:
                 load=np.full((moments, world.num_cells), 0.3, dtype=np.float32),
                 max_output_w=self._max_output_w,
                 awake=self._awake,
+                assist_cells=helpers,
+                assist_mw=None if helpers is None else power_of(self._spots.received_mw, spot, helpers),
             ),
             iterations=ITERATIONS,
         )

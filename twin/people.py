@@ -47,7 +47,7 @@ class Level:
     """
 
     month_byte: float = 20e9
-    subscriptions_per_mhz: float = 8.9
+    subscriptions_per_mhz: float = 11.5
 
     @property
     def busy_hour_bps(self) -> float:

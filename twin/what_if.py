@@ -79,11 +79,9 @@ def cells_of(entity_id: str, topology: Topology, scenario: Scenario) -> tuple[st
     entity = topology.get(entity_id)
     if entity.kind is Kind.CELL:
         return (entity.id,)
-    named = tuple(
-        str(entity.properties[key]) for key in ("source_id", "target_id", "cell_id") if key in entity.properties
-    )
-    if entity.kind is not Kind.LINK and named:
-        return named
+    named = (str(entity.properties.get(key, "")) for key in ("source_id", "target_id", "cell_id"))
+    if cells := tuple(one for one in named if one):
+        return cells
     sites = {entity.id, entity.parent_id, entity.properties.get("a_id"), entity.properties.get("b_id")}
     return tuple(cell.id for cell in scenario.cells if cell.site_id in sites)
 
@@ -446,16 +444,15 @@ def _likely(half: float | None, without: NDArray[np.float64], with_it: NDArray[n
     count = without.shape[1] // window
     if half is None or row.reduce == "sum" or count == 0:
         return None
-    spread = 0.0
+    spread, windows = 0.0, math.inf
     for side in (without, with_it):
-        windows = side[:, : count * window].reshape(-1, window)
-        values = _reduced(windows, row)
+        values = _reduced(side[:, : count * window].reshape(-1, window), row)
         values = values[np.isfinite(values)]
         if len(values) < 2:
             return None
         spread += float(values.var(ddof=1))
-    chance = quantile(0.5 + CONFIDENCE / 2, without.shape[0] - 1) * math.sqrt(spread)
-    return math.hypot(half, chance)
+        windows = min(windows, len(values))
+    return math.hypot(half, quantile(0.5 + CONFIDENCE / 2, int(windows) - 1) * math.sqrt(spread))
 
 
 def _verdict(apart: NDArray[np.float64], delta: float, half: float | None, row: Kpi) -> Verdict:

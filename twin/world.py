@@ -15,11 +15,13 @@ from twin.entities import Kind
 from twin.errors import ScenarioError
 from twin.handover import strongest
 from twin.mobility import mobility_of
-from twin.moments import IDLE_ACTIVITY, Carriers, Moment, evaluate
+from twin.moments import SSB_PERIOD_MS, Carriers, Moment, evaluate, idle_activity
 from twin.people import People
 from twin.radio.landscape import Landscape, received_mw, rsrp_dbm, sectors_of
+from twin.radio.radio_map import map_of
 from twin.scheduler import BUDGET_MS_BY_SST, BURST_BIT_BY_SST
 from twin.setup_failures import FailureModel, coverage_failure
+from twin.sixg.sensing import with_sensing
 from twin.slicing import pools
 from twin.topology import policies_of
 from twin.transport import Transport
@@ -55,6 +57,12 @@ class World:
     Attributes:
         num_ues: Rows 0..num_ues-1 of the users are the UEs, the rest is the crowd.
         points: Where each user is at home.
+        carriers: As the scenario states them, and so `pools` and `transport`.
+        site_of_cell: ``[num_cells] int64`` row in `scenario.sites`.
+        burst_bit: ``[num_slices] float64`` data that arrive together.
+        budget_ms: ``[num_slices] float64`` delay that a slice allows, inf = any.
+        power: Mains power of the cells.
+        planned_failure: ``[num_users] float32`` share of set-ups at home that fail for want of signal; 1 for UEs.
         landscape: What lies between masts and users.
         home_gain_db: ``[num_users, num_cells] float32`` from every cell, as the scenario has them, to each user's home.
         people: What they want, when.
@@ -69,10 +77,15 @@ class World:
         cells = scenario.cells
         self.num_cells, self.num_ues = len(cells), len(scenario.ues)
         self.bandwidth_hz = np.array([cell.bandwidth_hz for cell in cells])
-        idle = np.full(self.num_cells, IDLE_ACTIVITY, dtype=np.float32)
-        self.carriers = Carriers(bandwidth_hz=self.bandwidth_hz, idle=idle)
+        sectors = sectors_of(cells)
+        sensing = self.stated("vsData6gIsac.sensingDutyCycle", 0.0) / 100.0
+        self.carriers = Carriers(
+            bandwidth_hz=self.bandwidth_hz,
+            idle=with_sensing(idle_activity(self.stated("ssbPeriodicity", SSB_PERIOD_MS)), sensing),
+            beam_gain_db=sectors.beam_gain_db,
+        )
         self.noise_mw = self.carriers.noise_mw
-        self.power = power_model(cells)
+        self.power = power_model(cells, model=scenario.energy_model)
         site_ids = [site.id for site in scenario.sites]
         self.site_of_cell = np.array([site_ids.index(cell.site_id) for cell in cells])
         sst = [part.sst for part in scenario.slices]
@@ -83,11 +96,10 @@ class World:
         self.transport = Transport(scenario)
         self.failures = FailureModel(self.num_cells, rng=stream(scenario, seed, _CELLS))
         self.tours = mobility_of(scenario, rng=stream(scenario, seed, _TOURS))
-        self.landscape = Landscape(scenario, rng=stream(scenario, seed, _RADIO))
+        self.landscape = Landscape(scenario, rng=stream(scenario, seed, _RADIO), radio_map=map_of(scenario))
         self.people = People(scenario, rng=stream(scenario, seed, _CROWD), walls=stream(scenario, seed, _WALLS))
         self.points, self.slice_of_user = self.people.points, self.people.slice_of_user
         self.is_crowd, self.max_need = self.people.is_crowd, self.people.max_need
-        sectors = sectors_of(cells)
         self.carrier_of_cell, self.num_carriers = sectors.carrier_number, sectors.num_carriers
         self.home_gain_db = self.landscape.gain_db(self.points, sectors)
         self._dimension(sectors)
@@ -126,6 +138,11 @@ class World:
             excess = np.append(np.minimum(DIMENSIONED_LOAD / np.maximum(load[0], 1e-3), 1.0), 1.0)
             people.busy_demand_bps *= excess[serving[ues:]].astype(np.float32)
 
+    def stated(self, name: str, default: float) -> NDArray[np.float64]:
+        """Return a numeric attribute of all cells as the scenario sets it, ``[num_cells] float64``."""
+        told = {entity_id: float(value) for entity_id, which, value in self.scenario.configured if which == name}
+        return np.array([told.get(cell.id, default) for cell in self.scenario.cells])
+
     @property
     def num_users(self) -> int:
         """UEs and points of the crowd together."""
@@ -152,12 +169,13 @@ def world_of(scenario: Scenario, seed: int) -> World:
 
 
 def rows_of(scenario: Scenario, topology: Topology) -> dict[Kind, NDArray[np.uint32]]:
-    """Return the dense topology indices of cells, slices, links and UEs in scenario order."""
+    """Return the dense topology indices of cells, slices, links, UEs and targets in scenario order."""
     return {
         Kind.CELL: _indices(topology, [cell.id for cell in scenario.cells]),
         Kind.SLICE: _indices(topology, [part.id for part in scenario.slices]),
         Kind.LINK: _indices(topology, [one.id for one in scenario.links]),
         Kind.UE: _indices(topology, [ue.id for ue in scenario.ues]),
+        Kind.TARGET: _indices(topology, [one.id for one in scenario.targets]),
     }
 
 

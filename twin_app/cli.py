@@ -537,7 +537,7 @@ def bake_radio_map(
     scenario: Annotated[Path | None, typer.Option("--scenario", help="Scenario file (YAML).")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed.")] = None,
     resolution_m: Annotated[float, typer.Option("--resolution", min=1.0, help="Metres per square of the map.")] = 10.0,
-    rays: Annotated[int, typer.Option("--rays", min=1000, help="Rays from each mast.")] = 1_000_000,
+    rays: Annotated[int, typer.Option("--rays", min=1000, help="Rays from each mast.")] = 10_000_000,
     bounces: Annotated[int, typer.Option("--bounces", min=0, max=20, help="Reflections of a ray.")] = 3,
     as_json: AsJson = False,
 ) -> None:

@@ -60,6 +60,7 @@ class FollowScene(SceneLife):
             epoch=epoch,
             sim_time_s=sim_time_s,
             speed=start.speed,
+            choice=self._choice,
         )
         world.follow(self._inbox)
         return world

@@ -36,6 +36,7 @@ class HeadlessScene(SceneLife):
             epoch=epoch,
             sim_time_s=sim_time_s,
             speed=start.speed,
+            choice=self._choice,
         )
 
     async def _enter(self, client: SceneClient, checkpoint: Checkpoint | None) -> SceneWorld:

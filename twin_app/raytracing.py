@@ -42,7 +42,10 @@ USER_HEIGHT_M = 1.5
 ABOVE_ROOF_M = 2.0
 """An antenna that stands on a house without a mast of its own is at least this far above the roof."""
 DARK_DB = -200.0
-"""Where the rays of other masts arrive and those of this one do not."""
+"""Within reach of a mast, where none of its rays arrives."""
+MIN_HITS = 8
+"""A map reaches as far from a mast as an open square of street is hit by this many of its rays; farther out the few that
+hit by chance say nothing."""
 MAX_PIXELS = 16_000_000
 _FOLDERS = ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/local/lib")
 _ASK_VERSION = """
@@ -65,14 +68,14 @@ class Quality:
     """
 
     cell_m: float = 10.0
-    rays: int = 1_000_000
+    rays: int = 10_000_000
     bounces: int = 3
 
 
 def bake(
     scenario: Scenario, *, quality: Quality, progress: Callable[[int, int], None] | None = None
 ) -> tuple[RadioMap, float]:
-    """Return the radio map of a city, and the share of its squares out of doors that rays reached.
+    """Return the radio map of a city, and the share of its squares out of doors where it speaks for a mast.
 
     Args:
         scenario: Its buildings become concrete, its ground flat and medium dry.
@@ -92,8 +95,9 @@ def bake(
         )
     indoors = _indoors(scenario, quality.cell_m)
     gains = trace_masts(scenario, quality=quality, llvm=llvm, progress=progress)
-    reached = np.any(np.isfinite(gains), axis=0)
-    gains[np.isnan(gains) & reached] = DARK_DB  # the statistics would put in more than the rays of this mast bring
+    within = _within_reach(scenario, quality)
+    gains[np.isnan(gains) & within] = DARK_DB  # the statistics would put in more than the rays bring
+    gains[~within] = np.nan
     gains[:, indoors] = np.nan  # the building entry loss of the statistics stays in charge there
     found = RadioMap(
         digest=digest_of(scenario),
@@ -193,12 +197,31 @@ def _antenna_m(site: Site, buildings: tuple[Building, ...]) -> tuple[float, floa
     return east, north, max([up + site.height_m, *(roof + ABOVE_ROOF_M for roof in roofs)])
 
 
+def _within_reach(scenario: Scenario, quality: Quality) -> NDArray[np.bool_]:
+    """Return the squares that each mast can speak for, ``[num_masts, rows, cols]``."""
+    x, y = _middles(scenario, quality.cell_m)
+    within: list[NDArray[np.bool_]] = []
+    for _, _, (east, north, up) in _masts(scenario):
+        rise = up - USER_HEIGHT_M
+        apart = np.sqrt((x - east) ** 2 + (y - north) ** 2 + rise**2)
+        # A square fills cell^2 (rise / apart) / apart^2 of the 4 pi that the rays are spread over.
+        hits = quality.rays * quality.cell_m**2 * rise / (4.0 * np.pi * apart**3)
+        within.append(hits >= MIN_HITS)
+    return np.stack(within)
+
+
+def _middles(scenario: Scenario, cell_m: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    west, south, east, north = scenario.extent_m
+    cols, rows = (math.ceil(length / cell_m) for length in (east - west, north - south))
+    x, y = np.meshgrid(west + (np.arange(cols) + 0.5) * cell_m, south + (np.arange(rows) + 0.5) * cell_m)
+    return x, y
+
+
 def _indoors(scenario: Scenario, cell_m: float) -> NDArray[np.bool_]:
     """Return which squares have their middle in a building, ``[rows, cols]``."""
-    west, south, east, north = scenario.extent_m
-    cols, rows = (int(np.ceil(length / cell_m)) for length in (east - west, north - south))
-    x, y = np.meshgrid(west + (np.arange(cols) + 0.5) * cell_m, south + (np.arange(rows) + 0.5) * cell_m)
-    inside = np.zeros((rows, cols), dtype=bool)
+    west, south = scenario.extent_m[:2]
+    x, y = _middles(scenario, cell_m)
+    inside = np.zeros(x.shape, dtype=bool)
     for building in scenario.buildings:
         low, high = building.footprint_m.min(axis=0), building.footprint_m.max(axis=0)
         col, row = ((np.array([low[axis], high[axis]]) - corner) / cell_m for axis, corner in enumerate((west, south)))
@@ -323,6 +346,6 @@ def bake_to_file(scenario: Scenario, path: Path, *, quality: Quality) -> dict[st
         "file": str(path),
         "masts": len(found.mast),
         "squares": int(np.prod(found.gain_db.shape[1:])),
-        "reached_outdoors": round(share, 3),
+        "covered_outdoors": round(share, 3),
         "bytes": path.stat().st_size,
     }

@@ -25,6 +25,7 @@ from twin.commands import CommandResult, CommandStage
 from twin.errors import Conflict, CorruptStore, FolderMismatch, InvalidInput, NotFound, StoreUnavailable
 from twin.network_state import FORMAT
 from twin.past import generate_past
+from twin_app.compiled_kernel import KernelChoice
 from twin_app.scene_checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from twin_app.scene_login import login
 
@@ -76,6 +77,7 @@ class SceneLife(ABC):
         self._built: SceneWorld | None = None
         self._entered = asyncio.Event()
         self._telling_past = False
+        self._choice: KernelChoice | None = None
         self._civil_epoch: datetime | None = None
         self._ledger = FileLedger(state_dir / LEDGER_NAME)
 
@@ -86,12 +88,14 @@ class SceneLife(ABC):
             TwinError: The twin refused the scene for good, or the folder belongs to another process.
         """
         await asyncio.to_thread(self._open_ledger)
+        self._choice = choice = await asyncio.to_thread(KernelChoice)
         try:
             checkpoint = await asyncio.to_thread(self._read_checkpoint)
             client = self._client(checkpoint)
             await first_of(self._life(client, checkpoint), _until(stop))
         finally:
             self._worker.shutdown(wait=False, cancel_futures=True)
+            choice.close()
             await asyncio.to_thread(self._ledger.close)
 
     def _client(self, checkpoint: Checkpoint | None) -> SceneClient:

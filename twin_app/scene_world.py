@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from twin.scenario import Scenario
     from twin.telemetry import PmReport, TelemetryBatch
     from twin.topology import Topology
+    from twin_app.compiled_kernel import KernelChoice
 
 TICK_S = 0.1
 TICKS_PER_PERIOD = 10
@@ -71,6 +72,9 @@ class Produced:
 class SceneWorld:
     """A network with its clock.
 
+    Args:
+        choice: Which kernel computes, and when a better one is there; None = the plain one.
+
     Attributes:
         speed: Simulated seconds per wall second, as asked.
         speed_actual: As reached over the last seconds.
@@ -88,18 +92,30 @@ class SceneWorld:
         epoch: int,
         sim_time_s: float,
         speed: float,
+        choice: KernelChoice | None = None,
     ) -> None:
         self._scenario, self._topology, self._civil = scenario, topology, civil
         self._scene_id = scene_id
         self.seed, self.epoch, self.speed, self.speed_actual = seed, epoch, speed, speed
         self.paused = False
         self.obeyed: OrderedDict[str, CommandResult] = OrderedDict()
-        self.network = Network(scenario, topology, civil, seed=seed, sim_time_s=sim_time_s)
+        self._choice = choice
+        self.network = self._new_network(sim_time_s)
         self._ticks = round(sim_time_s / TICK_S)
         self._batch_number = 0
         self._report_number = 0
         self._next_batch_wall_s = 0.0
         self.anchor()
+
+    def _new_network(self, sim_time_s: float) -> Network:
+        return Network(
+            self._scenario,
+            self._topology,
+            self._civil,
+            seed=self.seed,
+            sim_time_s=sim_time_s,
+            kernel=None if self._choice is None else self._choice.kernel,
+        )
 
     @property
     def sim_time_s(self) -> float:
@@ -220,6 +236,9 @@ class SceneWorld:
     def _measure(self) -> None:
         elapsed_s = time.monotonic() - self._measured_wall_s
         if elapsed_s >= SPEED_WINDOW_S:
+            better = None if self._choice is None else self._choice.better()
+            if better is not None:
+                self.network.use(better)
             self.speed_actual = (self.sim_time_s - self._measured_sim_s) / elapsed_s
             self._measured_wall_s, self._measured_sim_s = time.monotonic(), self.sim_time_s
 
@@ -310,5 +329,5 @@ class SceneWorld:
         configuration = self.network.configuration()
         self.seed, self.epoch = seed, self.epoch + 1
         self._batch_number = self._report_number = 0
-        self.network = Network(self._scenario, self._topology, self._civil, seed=seed, sim_time_s=self.sim_time_s)
+        self.network = self._new_network(self.sim_time_s)
         self.network.apply(configuration)

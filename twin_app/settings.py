@@ -136,6 +136,10 @@ class Settings(BaseSettings):
     seed: int = Field(default=1, ge=0, lt=2**63, description="Seed of the generated city and of everything random.")
     speed: NonNegativeFloat = Field(default=1.0, le=100, description="Simulated seconds per wall second.")
     past: Literal["0", "24h", "14d"] = Field(default="14d", description="How much past a new world is given.")
+    kernel: Literal["auto", "numpy", "numba"] = Field(
+        default="auto",
+        description="What computes the network: numba once it is compiled (auto), plain numpy, or numba at once.",
+    )
     max_scenes: PositiveInt = Field(
         default=8, description="Most scenes of one twin; each takes some 200 MB with its headless scene."
     )

@@ -109,6 +109,14 @@ class SceneShadow:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._number = 0
 
+    @property
+    def in_words(self) -> str:
+        """How it is, for the health page."""
+        if not self._settings.enabled:
+            return "switched off"
+        warm = len(self._pool.pids)
+        return f"{warm} of {self._settings.workers} processes warm" if warm else "starts with the first proposal"
+
     # ---- one answer --------------------------------------------------------------------------------------
 
     async def foresee(

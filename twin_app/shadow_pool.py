@@ -133,6 +133,7 @@ class _Worker:
         self._process: asyncio.subprocess.Process | None = None
         self._digest = self._job_id = ""
         self._waits = False
+        self._size = 0
         self._resting: asyncio.TimerHandle | None = None
 
     @property
@@ -200,7 +201,7 @@ class _Worker:
     async def end(self) -> None:
         """End the process now."""
         process, self._process = self._process, None
-        self._digest = self._job_id = ""
+        self._digest, self._job_id, self._size = "", "", 0
         if self._resting is not None:
             self._resting.cancel()
         if process is None:
@@ -244,8 +245,10 @@ class _Worker:
 
     async def _read(self, process: asyncio.subprocess.Process) -> Any:
         assert process.stdout is not None  # noqa: S101 - a pipe by construction
-        (size,) = LENGTH.unpack(await process.stdout.readexactly(LENGTH.size))
-        body = await process.stdout.readexactly(size)
+        if not self._size:
+            (self._size,) = LENGTH.unpack(await process.stdout.readexactly(LENGTH.size))
+        body = await process.stdout.readexactly(self._size)  # may be cancelled here and gone on with
+        self._size = 0
         return pickle.loads(body)  # noqa: S301
 
     async def _gone(self) -> ShadowUnavailable:

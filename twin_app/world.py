@@ -229,6 +229,7 @@ class World:
                 f"{self.store.counters()['reports_stored']} reports stored"
                 + (f", {waiting} wait for the disk" if waiting else ""),
             ),
+            "shadow": _part("ok", self.shadow.in_words),
             "planner": _part("ok" if "MiniLM" in self.agent.planner_name else "degraded", self.agent.planner_name),
         }
 

@@ -141,7 +141,7 @@ def test_the_health_of_all_is_told_and_that_of_one_can_be_asked_for(pair: Runnin
 
     assert ("campus", "harbour") == (first["scene"], second["scene"])
     assert ["campus", "harbour"] == [row["id"] for row in first["scenes"]] == [row["id"] for row in second["scenes"]]
-    assert {"scene", "graph", "store", "planner"} == set(first["scenes"][1]["parts"])
+    assert {"scene", "graph", "store", "shadow", "planner"} == set(first["scenes"][1]["parts"])
 
 
 def test_an_order_for_both_is_applied_when_both_applied_it_and_answered_once(pair: RunningTwin) -> None:

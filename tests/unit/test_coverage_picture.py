@@ -32,9 +32,10 @@ def test_the_map_covers_the_area_row_0_in_the_south(network):
     assert (found.west_m, found.south_m, found.cell_m) == (west, south, 50.0)
     rows, cols = np.indices(found.rsrp_dbm.shape)
     east_m, north_m = west + (cols + 0.5) * 50.0, south + (rows + 0.5) * 50.0
-    for site in network.scenario.sites:
-        distance_m = np.hypot(east_m - site.position_m[0], north_m - site.position_m[1])
-        assert found.rsrp_dbm[distance_m < 150.0].mean() > np.median(found.rsrp_dbm)
+    # One hears a low mast well in the streets around it; a high one shines over them.
+    low = np.array([site.position_m[:2] for site in network.scenario.sites if site.height_m < 30.0])
+    near = np.hypot(east_m[..., None] - low[:, 0], north_m[..., None] - low[:, 1]).min(axis=-1) < 150.0
+    assert found.rsrp_dbm[near].mean() > found.rsrp_dbm[~near].mean() + 2.0
 
 
 def test_the_map_lies_in_the_range_of_its_kpis(network):

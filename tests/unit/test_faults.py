@@ -14,7 +14,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from twin import faults
+from twin import faults, kernels
 from twin.clock import CivilTime
 from twin.commands import ManageFault, SetAttribute
 from twin.entities import Kind
@@ -32,6 +32,7 @@ SOAK = bool(os.environ.get("TWIN_TEST_SOAK"))
 SEEDS = tuple(range(1, 9)) if SOAK else (1, 2)
 SETTLE_S, WATCH_S = 5, 60 if SOAK else 12
 CELL = "cell-7-2"
+KERNEL = kernels.load("numba")
 
 
 @cache
@@ -43,7 +44,7 @@ def city():
 @cache
 def start(seed):
     """Return the state of a network in its busy hour."""
-    network = Network(*city(), CIVIL, seed=seed)
+    network = Network(*city(), CIVIL, seed=seed, kernel=KERNEL)
     _run(network, 2)
     return network.snapshot()
 
@@ -64,7 +65,7 @@ def _set(entity_id, name, value):
 def measured(seed, order=None, fix=()):
     """Return KPIs by (entity, counter) over the watch after a fault, and after its fix when there is one."""
     scenario, topology = city()
-    network = Network(scenario, topology, CIVIL, seed=seed)
+    network = Network(scenario, topology, CIVIL, seed=seed, kernel=KERNEL)
     network.restore(start(seed))
     if order is not None:
         network.manage_fault(order)
@@ -97,7 +98,7 @@ class Sign:
     factor: float
     at: str = CELL
     plus: float = 0.0
-    """For figures in dB: at least so many more (or fewer, when negative); `factor` is ignored."""
+    """For figures in dB and for counts that begin at nothing: at least so many more (or fewer, when negative); `factor` is ignored."""
 
     def shows(self, before, after):
         old, new = before[self.at, self.counter], after[self.at, self.counter]
@@ -152,13 +153,14 @@ def cases():
         "power-loss": Case(
             CELL,
             (
-                Sign("RRC.ConnMean", 0.5),
-                Sign("vsData6gMeanSsRsrp", 0, plus=-5.0),
-                Sign("vsData6gMeanCqi", 0.7),
-                Sign("RRC.ConnMean", 1.05, at=near),
+                Sign("RRC.ConnMean", 0.6),
+                Sign("vsData6gMeanSsRsrp", 0, plus=-1.0),
+                Sign("vsData6gMeanCqi", 0.9),
+                Sign("RRC.ConnMean", 1.03, at=near),
             ),
-            fix=(_set(CELL, "configuredMaxTxPower", 79_433.0),),
-            regained=0.05,
+            fix=(_set(CELL, "configuredMaxTxPower", 79_433.0),),  # the 3 dB that are left
+            regained=0.2,
+            severity=0.2,
         ),
         "sleeping-cell": Case(
             CELL,
@@ -209,7 +211,7 @@ def cases():
             fix=(_set(link, "vsDataTransport.igpMetric", 5000.0),),
         ),
         "missing-neighbour": Case(CELL, (), severity=1.0),
-        "ping-pong": Case(CELL, (Sign("MM.HoExeIntraSucc", 5.0), Sign("vsData6gHoPingPong", 5.0))),
+        "ping-pong": Case(CELL, (Sign("MM.HoExeIntraSucc", 3.0), Sign("vsData6gHoPingPong", 0, plus=8.0))),
         "slice-misconfiguration": Case(
             "site-7",
             (
@@ -231,30 +233,22 @@ def test_the_cases_are_the_catalogue():
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "missing-neighbour"])
-def test_a_fault_shows_its_signature_at_every_seed(name):
-    case = cases()[name]
-    for seed in SEEDS:
-        after = measured(seed, _inject(name, case.at, case.severity))[1]
-        missing = [sign for sign in case.signs if not sign.shows(healthy(seed), after)]
-        assert [] == [
-            (sign.counter, sign.at, healthy(seed)[sign.at, sign.counter], after[sign.at, sign.counter])
-            for sign in missing
-        ], (name, seed)
-
-
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "missing-neighbour"])
-def test_the_right_fix_takes_it_away(name):
+def test_a_fault_shows_its_signature_and_its_right_fix_takes_it_away(name):
     case = cases()[name]
     sign = case.signs[0]
     where = sign.at, sign.counter
     broken, mended = [], []
     for seed in SEEDS:
         network, after = measured(seed, _inject(name, case.at, case.severity))
+        absent = [one for one in case.signs if not one.shows(healthy(seed), after)]
+        figures = [(s.counter, s.at, healthy(seed)[s.at, s.counter], after[s.at, s.counter]) for s in absent]
+        assert [] == figures, (name, seed)
         fix = network.faults()[0].fix if case.fix is None else case.fix
         repaired = measured(seed, _inject(name, case.at, case.severity), fix)[1]
         broken.append(after[where] - healthy(seed)[where])
         mended.append(repaired[where] - healthy(seed)[where])
-    assert abs(np.mean(mended)) <= (1.0 - case.regained) * abs(np.mean(broken))
+    left = np.mean(mended) * np.sign(np.mean(broken))  # better than before is no harm
+    assert left <= (1.0 - case.regained) * abs(np.mean(broken))
 
 
 def _shuttle(network, seconds, *, crossing):
@@ -289,7 +283,7 @@ def test_a_missing_neighbour_shows_as_late_handovers_until_it_is_allowed_again()
     crossing = sites[cells[CELL].site_id], sites[cells[neighbour()].site_id]
 
     def drive(*, broken, fixed):
-        network = Network(scenario, topology, CIVIL, seed=1)
+        network = Network(scenario, topology, CIVIL, seed=1, kernel=KERNEL)
         network.restore(start(1))
         if broken:
             network.manage_fault(_inject("missing-neighbour", CELL, 1.0))
@@ -314,7 +308,7 @@ def test_a_missing_neighbour_shows_as_late_handovers_until_it_is_allowed_again()
 @pytest.fixture
 def network():
     scenario, topology = city()
-    made = Network(scenario, topology, CIVIL, seed=1)
+    made = Network(scenario, topology, CIVIL, seed=1, kernel=KERNEL)
     made.restore(start(1))
     return made
 
@@ -364,7 +358,7 @@ def test_all_faults_survive_a_snapshot(network):
     for name, case in cases().items():
         network.manage_fault(_inject(name, case.at, 0.5))
     scenario, topology = city()
-    other = Network(scenario, topology, CIVIL, seed=1)
+    other = Network(scenario, topology, CIVIL, seed=1, kernel=KERNEL)
     other.restore(network.snapshot())
     _run(network, 1)
     _run(other, 1)

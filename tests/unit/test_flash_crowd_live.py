@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from twin.clock import CivilTime
+from twin.commands import ManageFault
 from twin.entities import Kind
 from twin.network import Network
 from twin.scenario import CrowdEvent
@@ -104,3 +105,18 @@ def test_people_walk_to_the_event(quiet, event):
     assert inside["event"].sum() > inside["quiet"].sum() + 20
     assert moved.sum() > 20
     assert inside["event"][moved].mean() > 0.9
+
+
+def test_a_crowd_that_a_fault_brings_is_there_at_once_and_gone_when_cleared(quiet):
+    network = _network(quiet)
+    column = next(n for n, cell in enumerate(quiet.cells) if cell.id == "cell-7-2")
+    _report(network, 5)
+    before = _by_cell(_report(network, 5), network.topology, "RRU.PrbTotDl")[column]
+    order = {"fault": "flash-crowd", "entity_id": "cell-7-2"}
+    network.manage_fault(ManageFault(operation="inject", severity=1.0, **order))
+    crowded = _by_cell(_report(network, 5), network.topology, "RRU.PrbTotDl")[column]
+    network.manage_fault(ManageFault(operation="clear", **order))
+    _report(network, 5)
+    after = _by_cell(_report(network, 5), network.topology, "RRU.PrbTotDl")[column]
+    assert crowded > before + 25.0
+    assert after == pytest.approx(before, abs=12.0)

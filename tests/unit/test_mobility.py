@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from twin.entities import LandUse, UserEquipment
+from twin.errors import ScenarioError
 from twin.gathering import Gathering
-from twin.mobility import RandomWaypoint, RecordedMobility, Tours, Tracks
+from twin.mobility import RandomWaypoint, RecordedMobility, Tours, Tracks, mobility_of
 from twin.traffic import FlashCrowd
 from twin_app.scenarios import build_scenario
 from twin_app.scenarios.spec import ScenarioSpec
@@ -185,3 +186,15 @@ def test_guests_of_two_events_go_to_the_first_and_then_to_the_second(scenario):
     way = both.track(np.arange(900.0, 32_000.0, 5.0)).astype(float)
     assert np.hypot(*np.moveaxis(np.diff(way, axis=0), -1, 0)).max() < 5 * 40.0
     np.testing.assert_array_equal(both.moving_at(15_000.0), first.moving_at(15_000.0))
+
+
+@pytest.mark.parametrize(("named", "kind"), [("tours", Tours), ("random_waypoint", RandomWaypoint)])
+def test_the_scenario_names_what_moves_its_ues(scenario, named, kind):
+    assert type(mobility_of(replace(scenario, mobility=named), rng=np.random.default_rng(1))) is kind
+
+
+def test_a_scenario_that_follows_tracks_needs_them(scenario):
+    followed = replace(scenario, mobility="fcd", tracks=_tracks())
+    assert type(mobility_of(followed, rng=np.random.default_rng(1))) is RecordedMobility
+    with pytest.raises(ScenarioError, match="`tracks`"):
+        mobility_of(replace(scenario, mobility="fcd"), rng=np.random.default_rng(1))

@@ -121,6 +121,18 @@ def test_numba_and_numpy_agree(world, moments, assists, demand_bps, special):
         np.testing.assert_allclose(getattr(compiled, one.name), getattr(plain, one.name), err_msg=one.name, **close)
 
 
+def test_what_was_compiled_beforehand_is_what_a_tick_uses(world):
+    pytest.importorskip("numba")
+    from twin.kernels import numba_share
+
+    numba_share.warm()
+    kernel = kernels.load("numba")
+    evaluate(world, _random(world), iterations=1, kernel=kernel)
+    evaluate(world, _random(world, moments=2, assists=1), iterations=1, kernel=kernel)
+    compiled = {name: len(getattr(numba_share, name).signatures) for name in ("settle", "share", "tally")}
+    assert compiled == {"settle": 1, "share": 1, "tally": 1}
+
+
 def test_many_moments_at_once_are_what_each_is_alone(world):
     whole = _random(world, moments=3, demand_bps=6e6)
     together = evaluate(world, whole, iterations=3)

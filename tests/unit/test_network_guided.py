@@ -79,9 +79,12 @@ def test_a_ue_that_drives_from_mast_to_mast_is_handed_over(network, scenario, to
     sites = []
     places = list(route(scenario, *ends, step_m=15.0))
     # Whoever is put down somewhere else loses its cell first; it may lose one behind a corner too.
-    for place in [places[0], *places, places[-1]]:
+    _place(network, topology, row, *places[0])
+    for _ in range(20):
+        network.step()
+    for place in [*places, places[-1], places[-1]]:
         _place(network, topology, row, *place)
-        for _ in range(20):
+        for _ in range(10):
             network.step()
         serving = int(_figure(network, row, "vsData6gServingCell"))
         if serving >= 0:

@@ -352,6 +352,17 @@ def test_the_same_seed_gives_the_same_landscape_and_another_one_another():
     assert np.abs(first - third).mean() > 1.0
 
 
+@pytest.mark.parametrize("kernel", ["numpy", "numba"])
+def test_nobody_and_no_cell_are_heard_without_complaint(kernel):
+    if kernel == "numba":
+        pytest.importorskip("numba", reason="the compiled kernel needs numba")
+    scenario = _many_sites()
+    landscape, sectors = _landscape(scenario), sectors_of(scenario.cells)
+    hear = kernels.load(kernel).hear
+    assert landscape.gain_db(_spread(scenario, 0), sectors, hear=hear).shape == (0, 15)
+    assert landscape.gain_db(_spread(scenario, 3), sectors, np.zeros(0, np.int64), hear=hear).shape == (3, 0)
+
+
 def test_chosen_cells_hear_as_all_do():
     scenario = _many_sites()
     landscape, points, sectors = _landscape(scenario), _spread(scenario, 40), sectors_of(scenario.cells)

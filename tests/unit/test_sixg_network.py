@@ -8,12 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from twin import kernels
 from twin.clock import CivilTime
 from twin.commands import SetAttribute
 from twin.entities import Kind
+from twin.moments import Carriers, Moment, evaluate
 from twin.network import Network
 from twin.sixg import ris
 from twin.topology import topology_of
+from twin.world import world_of
 from twin_app.scenarios import ScenarioSpec, build_scenario
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples/scenarios/sixg.yaml"
@@ -197,3 +200,59 @@ def test_a_snapshot_holds_panels_sensing_and_serving_sets_bit_for_bit(scenario, 
         ends.append((report.values, batch.values, batch.position_m))
     for first, second in zip(*ends, strict=True):
         assert np.array_equal(first, second, equal_nan=True)
+
+
+def test_a_beam_lifts_the_wanted_signal_by_its_gain_and_nothing_else(scenario):
+    world = world_of(scenario, 5)
+    rng = np.random.default_rng(7)
+    users, cells = world.num_users, world.num_cells
+    received = (10.0 ** rng.uniform(-10.0, -6.0, (users, cells))).astype(np.float32)
+    serving = received.argmax(axis=1)
+    own_carrier = world.carrier_of_cell[serving][:, None] == world.carrier_of_cell
+    helper = np.where(own_carrier, received, 0.0)
+    helper[np.arange(users), serving] = 0.0
+    assist = helper.argmax(axis=1)[:, None]
+
+    def sinr(beam_gain_db):
+        idle = world.carriers.idle
+        moment = Moment(
+            serving=serving[None],
+            rsrp_dbm=np.full((1, users), -90.0, dtype=np.float32),
+            signal_mw=received[np.arange(users), serving][None],
+            total_mw=lambda activity: ((received * own_carrier) @ activity[0])[None],
+            demand_bps=np.full((1, users), 1e6, dtype=np.float32),
+            connected=np.ones((1, users), dtype=np.float32),
+            load=np.full((1, cells), 0.4, dtype=np.float32),
+            max_output_w=np.ones(cells, dtype=np.float32),
+            awake=np.ones(cells, dtype=bool),
+            carriers=Carriers(bandwidth_hz=world.bandwidth_hz, idle=idle, beam_gain_db=beam_gain_db),
+            assist_cells=assist[None],
+            assist_mw=np.take_along_axis(received, assist, axis=1)[None],
+        )
+        return evaluate(world, moment, iterations=0).sinr_db[0]
+
+    plain, aimed = sinr(None), sinr(np.full(cells, 9.03, dtype=np.float32))
+    assert aimed - plain == pytest.approx(np.full(users, 9.03), abs=0.02)
+
+
+def test_the_map_of_the_air_shows_the_light_of_a_panel(scenario, network):
+    panel = scenario.ris[0]
+    lit = network.sinr_map(resolution_m=25.0)
+    _set(network, panel.id, "vsData6gRis.phaseProfileIndex", 250 if panel.phase_profile_index < 128 else 5)
+    dark = network.sinr_map(resolution_m=25.0)
+    drop = lit.rsrp_dbm - dark.rsrp_dbm
+    row, column = np.unravel_index(int(np.nanargmax(drop)), drop.shape)
+    place = np.array([lit.west_m + (column + 0.5) * lit.cell_m, lit.south_m + (row + 0.5) * lit.cell_m])
+    assert float(drop[row, column]) > 5.0
+    assert float(np.hypot(*(place - np.array(panel.position_m[:2])))) < 200.0
+
+
+def test_both_kernels_tell_the_same_of_a_6g_city(scenario, topology):
+    pytest.importorskip("numba")
+    ends = []
+    for name in ("numpy", "numba"):
+        network = Network(scenario, topology, CIVIL, seed=5, kernel=kernels.load(name))
+        _run(network, 0.3)
+        batch = network.telemetry(**WHO)
+        ends.append(batch.values[:, batch.kpis.index("RF.serving.RSSINR")])
+    assert ends[1] == pytest.approx(ends[0], abs=0.1, nan_ok=True)

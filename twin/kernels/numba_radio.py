@@ -6,11 +6,15 @@ The same figures as :mod:`twin.kernels.numpy_radio` up to rounding (0.01 dB); th
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numba import njit
 
 from twin.kernels import numpy_radio as plain
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _SHIFT, _FIRST = plain.BIN_SHIFT, plain.FIRST_BIN
 _MANTISSA = (1 << plain.BIN_SHIFT) - 1
@@ -38,13 +42,21 @@ _E = tuple(
 _E0, _E1, _E2, _E3, _E4, _E5, _E6 = _E
 
 
-_compiled = njit(cache=True, nogil=True, error_model="numpy")
 _BLOCK = 512
 """Listeners per round: what is kept for them between the loops stays in the first caches."""
 
 
-@_compiled
-def _corners(place_m, corner_m, per_m, first, count, column, line, weight):
+@njit(cache=True, nogil=True, error_model="numpy")
+def _corners(
+    place_m: NDArray[np.float32],
+    corner_m: NDArray[np.float32],
+    per_m: NDArray[np.float32],
+    first: int,
+    count: int,
+    column: NDArray[np.int32],
+    line: NDArray[np.int32],
+    weight: NDArray[np.float32],
+) -> None:
     """Write grid column, row and the weights of the four corners of a look-up."""
     for r in range(count):
         sx = (place_m[first + r, 0] - corner_m[0]) * per_m[r]
@@ -56,8 +68,14 @@ def _corners(place_m, corner_m, per_m, first, count, column, line, weight):
         weight[2, r], weight[3, r] = (_ONE - tx) * ty, tx * ty
 
 
-@_compiled
-def _scale(weight, alike, sigma, count, scaled):
+@njit(cache=True, nogil=True, error_model="numpy")
+def _scale(
+    weight: NDArray[np.float32],
+    alike: NDArray[np.float32],
+    sigma: NDArray[np.float32],
+    count: int,
+    scaled: NDArray[np.float32],
+) -> None:
     """Write weights for a mix of correlated corners to have this standard deviation."""
     side, across = alike[0], alike[1]
     for r in range(count):
@@ -68,8 +86,16 @@ def _scale(weight, alike, sigma, count, scaled):
         scaled[0, r], scaled[1, r], scaled[2, r], scaled[3, r] = a * factor, b * factor, c * factor, d * factor
 
 
-@_compiled
-def _offsets(place_m, first, count, mast_m, images_m, east, north):
+@njit(cache=True, nogil=True, error_model="numpy")
+def _offsets(
+    place_m: NDArray[np.float32],
+    first: int,
+    count: int,
+    mast_m: NDArray[np.float32],
+    images_m: NDArray[np.float32],
+    east: NDArray[np.float32],
+    north: NDArray[np.float32],
+) -> None:
     """Write the way from the nearest image of a mast."""
     mast_east, mast_north = mast_m[0], mast_m[1]
     for r in range(count):
@@ -86,8 +112,18 @@ def _offsets(place_m, first, count, mast_m, images_m, east, north):
                 east[r], north[r], nearest = other_east, other_north, other
 
 
-@_compiled
-def _angles(east, north, height_m, first, count, mast_height, square, down, around):
+@njit(cache=True, nogil=True, error_model="numpy")
+def _angles(
+    east: NDArray[np.float32],
+    north: NDArray[np.float32],
+    height_m: NDArray[np.float32],
+    first: int,
+    count: int,
+    mast_height: np.float32,
+    square: NDArray[np.float32],
+    down: NDArray[np.float32],
+    around: NDArray[np.float32],
+) -> None:
     """Write squared ground distance, sine of the angle below the horizon and diamond angle."""
     for r in range(count):
         flat = east[r] * east[r] + north[r] * north[r]
@@ -98,8 +134,17 @@ def _angles(east, north, height_m, first, count, mast_height, square, down, arou
         around[r] = _ONE - slope if east[r] >= _ZERO else _THREE + slope
 
 
-@_compiled
-def _by_chance(spot, ox, oy, mask, weight, grid, count, sight):
+@njit(cache=True, nogil=True, error_model="numpy")
+def _by_chance(
+    spot: NDArray[np.int32],
+    ox: np.int32,
+    oy: np.int32,
+    mask: np.int32,
+    weight: NDArray[np.float32],
+    grid: NDArray[np.float32],
+    count: int,
+    sight: NDArray[np.float32],
+) -> None:
     """Turn the bound of the field below which there is line of sight into line of sight 0..1."""
     # Unsigned indices spare the check for negative ones.
     edge = np.uint64(mask + 1)
@@ -115,27 +160,58 @@ def _by_chance(spot, ox, oy, mask, weight, grid, count, sight):
         sight[r] = min(max((sight[r] - normal) * _PER_SOFTNESS + _HALF, _ZERO), _ONE)
 
 
-@_compiled
-def _by_footprints(seen, mast, listeners, first, count, raster_x, raster_y, on_raster, sight):
-    """Write line of sight 0..1 of those on the rasters of a city."""
-    street, clear = 2 * mast, 2 * mast + 1
+@njit(cache=True, nogil=True, error_model="numpy")
+def _by_footprints(
+    seen: NDArray[np.uint8],
+    lowest: np.int32,
+    highest: np.int32,
+    listeners: plain.Listeners,
+    first: int,
+    count: int,
+    raster_x: NDArray[np.float32],
+    raster_y: NDArray[np.float32],
+    on_raster: NDArray[np.bool_],
+    sights: NDArray[np.float32],
+) -> None:
+    """Write line of sight 0..1 to masts `lowest` to `highest` of those on the raster of a city.
+
+    All masts of one listener in a row: they lie together in memory.
+    """
     for r in range(count):
         if not on_raster[r]:
             continue
         x, y = np.int32(raster_x[r]), np.int32(raster_y[r])
         fx, fy = raster_x[r] - np.float32(x), raster_y[r] - np.float32(y)
-        a, b = np.float32(seen[y, x, street]), np.float32(seen[y, x + 1, street])
-        c, d = np.float32(seen[y + 1, x, street]), np.float32(seen[y + 1, x + 1, street])
-        under, over = a * (_ONE - fx) + b * fx, c * (_ONE - fx) + d * fx
-        outdoors = (under * (_ONE - fy) + over * fy) * _PER_255
-        need = np.float32(seen[y + np.int32(fy >= _HALF), x + np.int32(fx >= _HALF), clear])
-        over_m = listeners.height_m[first + r] - need * _CLEAR_M
-        indoors = min(max(over_m * _PER_SOFT_M + _HALF, _ZERO), _ONE)
-        sight[r] = indoors if listeners.wall[first + r] > 0 else outdoors
+        if listeners.wall[first + r] > 0:
+            near = seen[y + np.int32(fy >= _HALF), x + np.int32(fx >= _HALF)]
+            height_m = listeners.height_m[first + r]
+            for mast in range(lowest, highest + 1):
+                over_m = height_m - np.float32(near[2 * mast + 1]) * _CLEAR_M
+                sights[mast - lowest, r] = min(max(over_m * _PER_SOFT_M + _HALF, _ZERO), _ONE)
+        else:
+            a, b, c, d = seen[y, x], seen[y, x + 1], seen[y + 1, x], seen[y + 1, x + 1]
+            wa, wb = (_ONE - fx) * (_ONE - fy) * _PER_255, fx * (_ONE - fy) * _PER_255
+            wc, wd = (_ONE - fx) * fy * _PER_255, fx * fy * _PER_255
+            for mast in range(lowest, highest + 1):
+                m = 2 * mast
+                west = wa * np.float32(a[m]) + wc * np.float32(c[m])
+                sights[mast - lowest, r] = west + (wb * np.float32(b[m]) + wd * np.float32(d[m]))
 
 
-@_compiled
-def _radiate(power, power_dbm, offset_db, rows, first, count, column, received_mw, rsrp_dbm, power_bits, scale_bits):
+@njit(cache=True, nogil=True, error_model="numpy")
+def _radiate(
+    power: NDArray[np.float32],
+    power_dbm: Any,
+    offset_db: Any,
+    rows: NDArray[np.int64],
+    first: int,
+    count: int,
+    column: int,
+    received_mw: NDArray[np.float32],
+    rsrp_dbm: NDArray[np.float32],
+    power_bits: NDArray[np.int32],
+    scale_bits: NDArray[np.int32],
+) -> None:
     """Write power and RSRP of one cell from gain, which is given, and used up, in `power`."""
     for r in range(count):
         rsrp_dbm[rows[first + r], column] = max(power[r] + power_dbm - offset_db, _SILENCE)
@@ -152,8 +228,18 @@ def _radiate(power, power_dbm, offset_db, rows, first, count, column, received_m
         received_mw[rows[first + r], column] = power[r]
 
 
-@_compiled
-def hear(listeners, air, ways, beams, rows, columns, gain_db, received_mw, rsrp_dbm):
+@njit(cache=True, nogil=True, error_model="numpy")
+def hear(
+    listeners: plain.Listeners,
+    air: plain.Air,
+    ways: plain.Ways,
+    beams: plain.Beams,
+    rows: NDArray[np.int64],
+    columns: NDArray[np.int64],
+    gain_db: NDArray[np.float32],
+    received_mw: NDArray[np.float32],
+    rsrp_dbm: NDArray[np.float32],
+) -> None:
     """Write what each listener hears of some cells; see :func:`twin.kernels.numpy_radio.hear`."""
     mask = np.int32(air.sight.shape[1] - 1)
     last = np.int32(ways.loss_db.shape[2] - 2)
@@ -165,6 +251,11 @@ def hear(listeners, air, ways, beams, rows, columns, gain_db, received_mw, rsrp_
     has_map = listeners.mapped_db.shape[1] > 0
     height, width = air.seen.shape[0], air.seen.shape[1]
     by_way = columns[np.argsort(beams.way[columns], kind="mergesort")]
+    if len(columns) == 0:
+        return
+    masts = ways.mast[beams.way[columns]]
+    lowest, highest = masts.min(), masts.max()
+    sights = np.empty((highest - lowest + 1 if has_city else 1, _BLOCK), np.float32)
     vertical_db = beams.vertical_db
     on_raster = np.zeros(_BLOCK, np.bool_)
     raster_x, raster_y = np.empty(_BLOCK, np.float32), np.empty(_BLOCK, np.float32)
@@ -191,6 +282,7 @@ def hear(listeners, air, ways, beams, rows, columns, gain_db, received_mw, rsrp_
                 on_raster[r] = px >= _ZERO and py >= _ZERO and px < width - 1 and py < height - 1
                 raster_x[r], raster_y[r] = px, py
                 num_off_raster -= np.int64(on_raster[r])
+            _by_footprints(air.seen, lowest, highest, listeners, first, count, raster_x, raster_y, on_raster, sights)
         for e in range(num_environments):
             for r in range(count):
                 per_m[r], sigma[r] = air.per_m[e, 0], _ONE
@@ -236,9 +328,9 @@ def hear(listeners, air, ways, beams, rows, columns, gain_db, received_mw, rsrp_
                 if num_off_raster > 0:
                     _by_chance(spot[e], ox, oy, mask, scaled[e, 0], air.sight[e].ravel(), count, sight)
                 if has_city:
-                    _by_footprints(
-                        air.seen, ways.mast[p], listeners, first, count, raster_x, raster_y, on_raster, sight
-                    )
+                    known = sights[ways.mast[p] - lowest]
+                    for r in range(count):
+                        sight[r] = known[r] if on_raster[r] else sight[r]
                 shade, los_weight, nlos_weight = air.shadow[e].ravel(), scaled[e, 1], scaled[e, 2]
                 edge = np.uint64(2 * (mask + 1))
                 for r in range(count):
@@ -283,8 +375,15 @@ def hear(listeners, air, ways, beams, rows, columns, gain_db, received_mw, rsrp_
             )
 
 
-@_compiled
-def radiate(beams, rows, columns, gain_db, received_mw, rsrp_dbm):
+@njit(cache=True, nogil=True, error_model="numpy")
+def radiate(
+    beams: plain.Beams,
+    rows: NDArray[np.int64],
+    columns: NDArray[np.int64],
+    gain_db: NDArray[np.float32],
+    received_mw: NDArray[np.float32],
+    rsrp_dbm: NDArray[np.float32],
+) -> None:
     """Write power and RSRP from gain alone; see :func:`twin.kernels.numpy_radio.radiate`."""
     power = np.empty(_BLOCK, np.float32)
     power_bits, scale_bits = power.view(np.int32), np.empty(_BLOCK, np.int32)

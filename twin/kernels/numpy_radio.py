@@ -203,9 +203,7 @@ def _paths(
     below = ways.loss_db[table, level, low]
     mixed = below + rest[..., None] * (ways.loss_db[table, level, low + 1] - below)
     los, nlos, open_bound, walled_bound = np.moveaxis(mixed, -1, 0)
-    sight = _field_sight(some, air, ways, used, np.where(some.wall[:, None] > 0, walled_bound, open_bound))
-    if len(air.seen):
-        sight = np.where(_on_raster(some, air)[:, None], _seen(some, air, ways.mast[used]), sight)
+    sight = _sight(some, air, ways, used, np.where(some.wall[:, None] > 0, walled_bound, open_bound))
     shadow_los, shadow_nlos = _shadow_db(some, air, ways, used)
     hidden = nlos + shadow_nlos
     gain = -(hidden + sight * (los + shadow_los - hidden))
@@ -272,6 +270,17 @@ def _by_environment(ways: Ways, used: NDArray[np.int32]) -> list[tuple[int, NDAr
         (int(number), np.flatnonzero(environment == number), ways.offset[used[environment == number]])
         for number in np.unique(environment)
     ]
+
+
+def _sight(
+    some: Listeners, air: Air, ways: Ways, used: NDArray[np.int32], bound: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return line of sight 0..1: by the footprints where there is a city, by chance elsewhere."""
+    if not len(air.seen):
+        return _field_sight(some, air, ways, used, bound)
+    known = _on_raster(some, air)
+    seen = _seen(some, air, ways.mast[used])
+    return seen if known.all() else np.where(known[:, None], seen, _field_sight(some, air, ways, used, bound))
 
 
 def _field_sight(

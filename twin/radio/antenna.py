@@ -21,8 +21,6 @@ BEAMWIDTH_DEG = 65.0
 FRONT_TO_BACK_DB = 30.0
 NUM_ROWS = 10
 ROW_SPACING_WAVELENGTHS = 0.5
-NUM_BINS = 4096
-"""Bins of the vertical table over 0..180 degrees of zenith; 0.044 degrees each."""
 NULL_DEPTH_DB = 30.0
 """Scattering fills the nulls of a real column: this far below its peak, as far as A_max of table 7.3-1 for one element.
 Without it they would reach minus infinity."""
@@ -126,45 +124,3 @@ def array_factor_db(
     pole = np.abs(below) < 1e-9
     field = np.where(pole, num_rows, np.sin(num_rows * half_phase) / np.where(pole, 1.0, below))
     return 10.0 * np.log10(field * field / num_rows + num_rows * 10.0 ** (-NULL_DEPTH_DB / 10.0))
-
-
-def vertical_tables_db(
-    tilt_deg: NDArray[np.float32], *, num_rows: int | NDArray[np.int64] = NUM_ROWS
-) -> NDArray[np.float32]:
-    """Return the array factor at the edges of the zenith bins for each cell, ``[num_cells, NUM_BINS + 1] float32``.
-
-    Args:
-        tilt_deg: ``[num_cells]``.
-        num_rows: The same for all cells, or ``[num_cells]``.
-    """
-    edges = np.linspace(0.0, 180.0, NUM_BINS + 1)
-    rows = np.broadcast_to(num_rows, tilt_deg.shape)
-    tables = [array_factor_db(edges, float(tilt), num_rows=int(n)) for tilt, n in zip(tilt_deg, rows, strict=True)]
-    return np.array(tables, dtype=np.float32).reshape(-1, NUM_BINS + 1)
-
-
-def gain_dbi(
-    zenith_deg: NDArray[np.float32],
-    azimuth_deg: NDArray[np.float32],
-    *,
-    boresight_deg: NDArray[np.float32],
-    tables_db: NDArray[np.float32],
-    horizontal_deg: Values = BEAMWIDTH_DEG,
-) -> NDArray[np.float32]:
-    """Return element plus array gain towards each point, ``[num_points, num_cells] float32``.
-
-    Args:
-        zenith_deg: ``[num_points, num_cells]`` zenith angle of departure.
-        azimuth_deg: ``[num_points, num_cells]`` azimuth of departure, clockwise from north.
-        boresight_deg: ``[num_cells]``.
-        tables_db: ``[num_cells, NUM_BINS + 1]`` from :func:`vertical_tables_db`, read by linear interpolation.
-        horizontal_deg: Horizontal beam width, for all cells or ``[num_cells]``.
-    """
-    column = np.arange(len(boresight_deg))
-    place = zenith_deg * np.float32(NUM_BINS / 180.0)
-    low = np.clip(place, 0, NUM_BINS - 1).astype(np.int16)
-    below, above = tables_db[column, low], tables_db[column, low + 1]
-    array_db = below + (place - low) * (above - below)
-    return element_gain_dbi(zenith_deg, azimuth_deg - boresight_deg, horizontal_deg=horizontal_deg) + array_db.astype(
-        np.float32
-    )

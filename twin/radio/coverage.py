@@ -9,12 +9,16 @@ import numpy as np
 
 from twin.errors import OutOfRange
 from twin.moments import IDLE_ACTIVITY
-from twin.radio.landscape import outdoor_points, received_mw, rsrp_dbm
+from twin.radio.landscape import outdoor_points
+from twin.sixg.ways import contributed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from twin.kernels import Kernel
+    from twin.radio.field import Contributor
     from twin.radio.landscape import Sectors
     from twin.world import World
 
@@ -51,6 +55,7 @@ def sinr_map(
     resolution_m: float,
     kernel: Kernel,
     discs: NDArray[np.float32] | None = None,
+    contributors: Sequence[Contributor] = (),
 ) -> SinrMap:
     """Return the map at a given load of each cell.
 
@@ -61,6 +66,7 @@ def sinr_map(
         resolution_m: Edge of a pixel.
         kernel: Does the arithmetic.
         discs: Obstacles, see :func:`twin.radio.landscape.obstacle_loss_db`.
+        contributors: What adds to the direct way.
 
     Raises:
         OutOfRange: The resolution is not positive, or gives more than four million pixels.
@@ -77,7 +83,8 @@ def sinr_map(
     parts: list[tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]] = []
     for at in range(0, len(centre_m), _CHUNK):
         points = outdoor_points(centre_m[at : at + _CHUNK])
-        parts.append(_pixels(world.landscape.gain_db(points, sectors, discs=discs, hear=kernel.hear), sectors, load))
+        gain_db = world.landscape.gain_db(points, sectors, discs=discs, hear=kernel.hear)
+        parts.append(_pixels(*contributed(gain_db, points, sectors, contributors), sectors, load))
     sinr_db, best, level_dbm = (np.concatenate(part).reshape(rows, cols) for part in zip(*parts, strict=True))
     return SinrMap(
         west_m=west,
@@ -90,11 +97,10 @@ def sinr_map(
 
 
 def _pixels(
-    gain_db: NDArray[np.float32], sectors: Sectors, load: NDArray[np.float32]
+    power_mw: NDArray[np.float32], level: NDArray[np.float32], sectors: Sectors, load: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]:
     """Return SINR, strongest cell and its RSRP, ``[n]`` each; NaN and 0 where no cell is on the air."""
-    power_mw, level = received_mw(gain_db, sectors), rsrp_dbm(gain_db, sectors)
-    row = np.arange(len(gain_db))
+    row = np.arange(len(power_mw))
     best = level.argmax(axis=1)
     same_carrier = sectors.carrier_number[best][:, None] == sectors.carrier_number
     activity = IDLE_ACTIVITY + (1.0 - IDLE_ACTIVITY) * load

@@ -119,6 +119,10 @@ class RadioField:
         if len(rows):
             self._hear(rows, self.points.take(rows), self._every_column)
 
+    def use(self, kernel: Kernel) -> None:
+        """Let another kernel do the arithmetic from now on."""
+        self._kernel = kernel
+
     def recompute(self) -> None:
         """Compute power from gain everywhere: for contributors that changed, and after :meth:`arrays` were written."""
         self._radiate(self._every_column)

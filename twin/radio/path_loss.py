@@ -43,7 +43,7 @@ SHADOWING_SIGMA_DB: dict[Environment, tuple[float, float]] = {
     "SubTHz": (2.7, 0.0),
 }
 """(LOS, NLOS), TR 38.901 table 7.4.1-1. RMa in sight keeps 4 dB beyond the break point, too (the table: 6 dB). SubTHz:
-measured at 142 GHz in streets (Xing and Rappaport, IEEE Communications Letters 25(5), 2021)."""
+measured at 142 GHz in streets (Xing and Rappaport, IEEE Communications Letters 25(12), 2021)."""
 DECORRELATION_M: dict[Environment, tuple[float, float]] = {
     "UMa": (37.0, 50.0),
     "UMi": (10.0, 13.0),

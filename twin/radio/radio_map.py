@@ -49,7 +49,8 @@ class RadioMap:
         south_m: North coordinate of the lower edge.
         cell_m: Edge of a square.
         mast: (site id, carrier in hertz) of each layer.
-        gain_db: ``[num_masts, rows, cols] float16``, row 0 in the south, NaN where no ray of any mast arrived.
+        gain_db: ``[num_masts, rows, cols] float16``, row 0 in the south, NaN where the map does not
+            speak for the mast.
     """
 
     digest: str

@@ -47,8 +47,8 @@ FIELD_OF_VIEW_DEG = 60.0
 """A panel scans this far to both sides of its boresight."""
 NO_ECHO_DB = -100.0
 
-RCS_M2 = {"drone": 10 ** (-12.81 / 10.0), "person": 10 ** (-1.37 / 10.0), "car": 10 ** (11.25 / 10.0)}
-"""Mean cross-sections of the small UAV, the human and the vehicle of TR 38.901 V19 clause 7.9.2."""
+DRONE_RCS_M2 = 10 ** (-12.81 / 10.0)
+"""Mean cross-section of the small UAV that 3GPP agreed on for Release 19 (TR 38.901 V19 clause 7.9): -12.81 dBsm."""
 
 
 def snr_db(

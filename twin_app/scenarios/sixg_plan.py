@@ -106,7 +106,7 @@ def drones(city: CityMap, *, count: int, seed: int) -> tuple[SensingTarget, ...]
                 radius_m=float(rng.uniform(*DRONE_RADIUS_M)),
             ),
             speed_mps=round(float(rng.uniform(*DRONE_SPEED_MPS)), 1),
-            rcs_m2=round(sensing.RCS_M2["drone"], 4),
+            rcs_m2=round(sensing.DRONE_RCS_M2, 4),
         )
         for number in range(1, count + 1)
     )
