@@ -44,8 +44,8 @@ ABOVE_ROOF_M = 2.0
 DARK_DB = -200.0
 """Within reach of a mast, where none of its rays arrives."""
 MIN_HITS = 8
-"""A map reaches as far from a mast as an open square of street is hit by this many of its rays; farther out the few that
-hit by chance say nothing."""
+"""A map reaches as far from a mast as an open square of street is hit by this many of its rays; farther out the few
+that hit by chance say nothing."""
 MAX_PIXELS = 16_000_000
 _FOLDERS = ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/local/lib")
 _ASK_VERSION = """
@@ -107,7 +107,7 @@ def bake(
         mast=tuple((site, carrier_hz) for site, carrier_hz, _ in _masts(scenario)),
         gain_db=gains,
     )
-    return found, float(reached[~indoors].mean())
+    return found, float(np.any(within, axis=0)[~indoors].mean())
 
 
 def trace_masts(
@@ -210,7 +210,7 @@ def _within_reach(scenario: Scenario, quality: Quality) -> NDArray[np.bool_]:
     return np.stack(within)
 
 
-def _middles(scenario: Scenario, cell_m: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _middles(scenario: Scenario, cell_m: float) -> tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]:
     west, south, east, north = scenario.extent_m
     cols, rows = (math.ceil(length / cell_m) for length in (east - west, north - south))
     x, y = np.meshgrid(west + (np.arange(cols) + 0.5) * cell_m, south + (np.arange(rows) + 0.5) * cell_m)

@@ -192,11 +192,23 @@ def test_traced_rays_agree_with_free_space_and_stop_at_walls():
     los, _ = path_loss.loss_db(
         "UMa", np.array([105.0], dtype=np.float32), mast_height_m=25.0, user_height_m=1.5, carrier_hz=6e9
     )
-    assert share > 0.95
+    assert share == 1.0
     assert west[0] == pytest.approx(-float(los[0]), abs=6.0)  # the ray from the ground adds up or cancels
     assert east[0] == raytracing.DARK_DB
     assert east[1] > -90.0
     assert np.isnan(inside).all()
+
+
+@pytest.mark.raytracing
+@pytest.mark.skipif(bool(MISSING), reason=MISSING)
+def test_beyond_the_reach_of_its_rays_a_mast_has_no_map():
+    # 10,000 rays from 23.5 m hit an open square of 10 m eight times or more up to 62 m through the air.
+    found, share = raytracing.bake(_town(), quality=raytracing.Quality(cell_m=10.0, rays=10_000, bounces=1))
+    places = np.array([[45.0, 5.0], [75.0, 5.0]], dtype=np.float32)
+    near, far = found.at(places, np.array([0]))
+    assert near[0] == pytest.approx(-83.0, abs=8.0)
+    assert np.isnan(far[0])
+    assert share == pytest.approx(np.pi * 57.0**2 / 400.0**2, abs=0.01)
 
 
 @pytest.mark.raytracing

@@ -35,6 +35,8 @@ PANEL_HEIGHT_M = 8.0
 PANEL_COLUMNS, PANEL_ROWS = 64, 16
 """2.7 m by 0.7 m at 3.5 GHz. Fewer columns stay below what reaches a street around the corner anyway; more rows make a
 beam so flat that it meets the street in one place only."""
+_HALF_BEAM_DEG = 1.0
+"""Of so many columns: 102 degrees over their number, half of it, and a little."""
 _WALL_GAP_M = 1.0
 _SHORTEST_WALL_M = 12.0
 _FEED_M = 300.0
@@ -132,8 +134,8 @@ class _Walls:
 def panels(city: CityMap, sites: Sequence[Site], cells: Sequence[Cell], *, count: int) -> tuple[RisPanel, ...]:
     """Return panels on the walls from which most street is seen that no mast sees.
 
-    Each is lit by the nearest mast in sight that has the first carrier, and begins with the profile that points at the
-    middle of its street.
+    Each is lit by the nearest mast in sight that has the first carrier, and begins with the profile that lights
+    most of it.
 
     Raises:
         ScenarioError: The city has no building, so that nothing is in the shadow.
@@ -164,28 +166,37 @@ def panels(city: CityMap, sites: Sequence[Site], cells: Sequence[Cell], *, count
     chosen: list[RisPanel] = []
     served = np.zeros((0, 2))
     while len(chosen) < count:
-        # The next panel is the one that lights most of what is still dark.
-        fresh = [one[_apart(one, served)] for one in lights]
-        best = max(range(len(fresh)), key=lambda wall: len(fresh[wall]), default=-1)
-        if best < 0 or not len(fresh[best]):
+        # The next panel is the one whose best beam lights most of what is still dark.
+        found = [_best_beam(wall, walls, one[_apart(one, served)]) for wall, one in enumerate(lights)]
+        best = max(range(len(found)), key=lambda wall: len(found[wall][1]), default=-1)
+        if best < 0 or not len(found[best][1]):
             break
-        served = np.concatenate([served, fresh[best]])
+        index, bright_m = found[best]
+        served = np.concatenate([served, bright_m])
         site = sites[feed[best]]
-        chosen.append(_panel(len(chosen) + 1, walls, best, goal_m=np.median(fresh[best], axis=0), site=site, cells=lit))
+        chosen.append(_panel(len(chosen) + 1, walls, best, index=index, site=site, cells=lit))
     return tuple(chosen)
 
 
-def _panel(
-    number: int, walls: _Walls, wall: int, *, goal_m: NDArray[np.float64], site: Site, cells: Sequence[Cell]
-) -> RisPanel:
+def _best_beam(wall: int, walls: _Walls, street_m: NDArray[np.float64]) -> tuple[int, NDArray[np.float64]]:
+    """Return the phase profile that lights most of some places, and which ones it lights, ``[n, 2]``."""
+    offset = street_m - walls.middle_m[wall]
+    facing_deg = np.degrees(np.arctan2(*walls.normal[wall]))
+    off_deg = (np.degrees(np.arctan2(offset[:, 0], offset[:, 1])) - facing_deg + 180.0) % 360.0 - 180.0
+    index = np.arange(1, 256)
+    beam_deg = np.array([ris.beam_azimuth_deg(int(one)) for one in index])
+    bright = np.abs(off_deg[:, None] - beam_deg) <= _HALF_BEAM_DEG
+    best = int(bright.sum(axis=0).argmax())
+    return int(index[best]), street_m[bright[:, best]]
+
+
+def _panel(number: int, walls: _Walls, wall: int, *, index: int, site: Site, cells: Sequence[Cell]) -> RisPanel:
     east, north = walls.middle_m[wall]
     facing_deg = float(np.degrees(np.arctan2(*walls.normal[wall]))) % 360.0
     to_site = np.array(site.position_m[:2]) - walls.middle_m[wall]
-    to_goal = goal_m - walls.middle_m[wall]
     seen_from_deg = np.degrees(np.arctan2(-to_site[0], -to_site[1]))
     own = [cell for cell in cells if cell.site_id == site.id]
     cell = min(own, key=lambda one: abs((one.azimuth_deg - seen_from_deg + 180.0) % 360.0 - 180.0))
-    off_deg = (float(np.degrees(np.arctan2(*to_goal))) - facing_deg + 180.0) % 360.0 - 180.0
     return RisPanel(
         id=f"ris-{number}",
         name=f"RIS {number}",
@@ -196,7 +207,7 @@ def _panel(
         columns=PANEL_COLUMNS,
         rows=PANEL_ROWS,
         cell_id=cell.id,
-        phase_profile_index=ris.profile_towards(off_deg),
+        phase_profile_index=index,
     )
 
 
