@@ -5,7 +5,6 @@ Compiled code lies in the user's cache folder, once for all twins of this machin
 
 from __future__ import annotations
 
-import contextlib
 import os
 import subprocess
 import sys
@@ -64,7 +63,8 @@ class KernelChoice:
         """Return the compiled kernel once it is there, for the first time; else None. Cheap."""
         if self._compiler is None or self._compiler.poll() is None:
             return None
-        code, self._compiler = self._compiler.returncode, None
+        code = self._compiler.returncode
+        self.close()
         if code or not kernels.is_compiled(self._folder):
             _log.warning("kernel_not_compiled", exit_code=code, folder=str(self._folder))
             return None
@@ -87,8 +87,7 @@ class KernelChoice:
     def close(self) -> None:
         """End the compiler if it still runs."""
         if self._compiler is not None:
-            with contextlib.suppress(ProcessLookupError):
-                self._compiler.kill()
+            self._compiler.kill()  # nothing when it has ended
             self._compiler.wait()
             if self._compiler.stdin is not None:
                 self._compiler.stdin.close()
