@@ -413,6 +413,8 @@ class Mobility:
         """Connect UEs without a cell to the strongest that admits them."""
         outages = self._outages
         due = outages.due(np.flatnonzero(self.serving < 0), dt_s)
+        if not len(due):
+            return
         admits = self._open
         if self._unsteady:
             admits = admits & (rng.random((len(due), 1), dtype=np.float32) >= self._access_loss)

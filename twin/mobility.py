@@ -31,6 +31,9 @@ PAUSE_S = {"walk": (60.0, 900.0), "drive": (20.0, 300.0)}
 MAX_HOPS = 160
 STRAIGHT_PREFERENCE = {"walk": 1.0, "drive": 4.0}
 """How strongly a UE keeps its direction at a junction; drivers turn less."""
+TURN_DEG = 45.0
+TURN_SPEED_MPS, TURN_M = 5.0, 15.0
+"""Drivers who turn by more than that go no faster this close to the junction: braking and the curve together."""
 WAYPOINT_SPEED_MPS = {"walk": WALKING_SPEED_MPS, "drive": (5.0, 14.0)}
 WAYPOINT_PAUSE_S = (0.0, 60.0)
 WAYPOINTS = 24
@@ -120,7 +123,9 @@ class Timetables:
         self._velocity_mps[self._last] = 0.0
         self._until_s = np.append(self._when_s[1:], np.inf)
         self._until_s[self._last] = np.inf
-        self._leg = self._first.copy()
+        # The leg of each on which it was last seen, copied out so that they lie side by side.
+        self._from_s, self._to_s = np.full((2, len(size)), -np.inf)
+        self._leg_m, self._leg_mps = np.zeros((2, len(size), 2))
 
     def at(self, sim_time_s: float) -> NDArray[np.float32]:
         """Return the position of every UE, see :class:`MobilitySource`."""
@@ -132,18 +137,22 @@ class Timetables:
     def moving_at(self, sim_time_s: float | NDArray[np.float64]) -> NDArray[np.float32]:
         """Return the positions of those who move, see :class:`MobilitySource`."""
         tau = self._clock(sim_time_s)
-        leg = self._leg
         # Most are on the leg where they were last seen; the others are looked up.
-        lost = np.flatnonzero((tau < self._when_s[leg]) | (tau >= self._until_s[leg]))
+        lost = np.flatnonzero((tau < self._from_s) | (tau >= self._to_s))
         if len(lost):
-            leg[lost] = self._leg_of(tau[lost], lost)
-        return self._place(leg, tau)
+            leg = self._leg_of(tau[lost], lost)
+            self._from_s[lost], self._to_s[lost] = self._when_s[leg], self._until_s[leg]
+            self._leg_m[lost], self._leg_mps[lost] = self._origin_m[leg], self._velocity_mps[leg]
+        since_s = np.maximum(tau - self._from_s, 0.0)[:, None]
+        return (self._leg_m + self._leg_mps * since_s).astype(np.float32)
 
     def track(self, sim_time_s: NDArray[np.float64]) -> NDArray[np.float32]:
         """Return the positions at many times, see :class:`MobilitySource`."""
         tau = self._clock(sim_time_s[:, None])
         everyone = np.broadcast_to(np.arange(len(self.moving)), tau.shape)
-        return self._place(self._leg_of(tau, everyone), tau)
+        leg = self._leg_of(tau, everyone)
+        since_s = np.maximum(tau - self._when_s[leg], 0.0)[..., None]
+        return (self._origin_m[leg] + self._velocity_mps[leg] * since_s).astype(np.float32)
 
     def _clock(self, sim_time_s: float | NDArray[np.float64]) -> NDArray[np.float64]:
         if not self._turn_back:
@@ -159,10 +168,6 @@ class Timetables:
             passed = self._when_s[middle] <= tau
             low, high = np.where(passed, middle, low), np.where(passed, high, middle - 1)
         return low
-
-    def _place(self, leg: NDArray[np.int64], tau: NDArray[np.float64]) -> NDArray[np.float32]:
-        since_s = np.maximum(tau - self._when_s[leg], 0.0)[..., None]
-        return (self._origin_m[leg] + self._velocity_mps[leg] * since_s).astype(np.float32)
 
 
 def _homes(ues: Sequence[UserEquipment]) -> NDArray[np.float32]:
@@ -195,9 +200,12 @@ class Tours(Timetables):
             near = starts[ue.mobility]
             start = int(near[np.argmin(np.hypot(*(streets.node_m[near] - home_m[row]).T))])
             when, where = _way_out(streets, roads[ue.mobility], lengths, start, ue.mobility, rng)
+            times_s, places_m = np.array(when), np.array(where)
+            if ue.mobility == "drive":
+                times_s, places_m = _braked(times_s, places_m)
             rows.append(row)
-            whens.append(np.array(when))
-            wheres.append(np.array(where, dtype=np.float32))
+            whens.append(times_s)
+            wheres.append(places_m.astype(np.float32))
         whole_s = np.array([when[-1] for when in whens])
         super().__init__(
             home_m,
@@ -340,3 +348,28 @@ def _way_out(
     when.append(clock + float(rng.uniform(*PAUSE_S[mode])) / 2.0)
     where.append(where[-1])
     return when, where
+
+
+def _braked(
+    when_s: NDArray[np.float64], where_m: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return times and places of a drive that slows down wherever it turns, see :data:`TURN_M`."""
+    step_m, span_s = np.diff(where_m, axis=0), np.diff(when_s)
+    length_m = np.hypot(*step_m.T)
+    ahead = step_m / np.maximum(length_m, 1e-6)[:, None]
+    goes = length_m > 0
+    sharp = goes[1:] & goes[:-1] & ((ahead[1:] * ahead[:-1]).sum(axis=1) < np.cos(np.radians(TURN_DEG)))
+    slow_m = np.concatenate([[0.0], np.where(sharp, TURN_M, 0.0), [0.0]])
+    # Every leg in three parts: out of one turn, free, into the next.
+    first_m, last_m = (np.minimum(near_m, length_m / 2.0) for near_m in (slow_m[:-1], slow_m[1:]))
+    part_m = np.stack([first_m, length_m - first_m - last_m, last_m], axis=1)
+    free_mps = np.where(goes, length_m, 1.0) / np.maximum(span_s, 1e-9)
+    slow_mps = np.minimum(free_mps, TURN_SPEED_MPS)
+    part_s = part_m / np.stack([slow_mps, free_mps, slow_mps], axis=1)
+    part_s[~goes, 1] = span_s[~goes]
+    place_m = where_m[:-1, None] + part_m.cumsum(axis=1)[..., None] * ahead[:, None]
+    takes = part_s > 0
+    return (
+        np.concatenate([when_s[:1], when_s[0] + part_s[takes].cumsum()]),
+        np.concatenate([where_m[:1], place_m[takes]]),
+    )

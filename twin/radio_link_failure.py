@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 Q_OUT_DB, Q_IN_DB = -8.0, -6.0
 """SINR under which a control channel fails one time in ten, and over which only one in fifty (TS 38.133 8.1.1, whose
 block error rates these stand for)."""
+EVALUATION_S = 0.2
+"""The physical layer judges the SSBs of this time together (TS 38.133 table 8.1.2.2-1, out of sync, no DRX)."""
 INDICATION_S = 0.02
-"""The physical layer indicates once per SSB of 20 ms (TS 38.133 8.1.6)."""
+"""It indicates once per SSB of 20 ms (TS 38.133 8.1.6)."""
 N310 = 10
 """Out-of-sync indications in a row that start T310. N311 is 1: one in-sync indication stops it."""
 T310_S = 1.0
-OUT_OF_SYNC_S = N310 * INDICATION_S
+OUT_OF_SYNC_S = EVALUATION_S + N310 * INDICATION_S
 FAILED_AFTER_S = OUT_OF_SYNC_S + T310_S
 T304_S = 1.0
 """A handover that has not reached its target by then has failed (TS 38.331 5.3.5.8.3)."""

@@ -71,9 +71,8 @@ class CellStates:
     @property
     def restless(self) -> bool:
         """Whether any cell is on its way between two states, so that :meth:`step` has something to do."""
-        return bool(
-            self.closing.any() or ((self.saving == Saving.GOING_TO_SLEEP) | (self.saving == Saving.WAKING_UP)).any()
-        )
+        on_its_way = self.saving & 1  # GOING_TO_SLEEP and WAKING_UP
+        return bool(self.closing.any() or on_its_way.any())
 
     def order(self, *, locked: NDArray[np.bool_], closing: NDArray[np.bool_], saving: NDArray[np.bool_]) -> None:
         """Take over what is configured, each ``[num_cells] bool``.

@@ -15,7 +15,7 @@ ALLOWED = {
     "agent": {"numpy", "pydantic", "safetensors", "structlog", "tokenizers"},
     "twin_app": {
         "cryptography", "duckdb", "fastapi", "grpc", "httpx", "numpy", "PIL", "platformdirs", "pydantic",
-        "pydantic_settings", "pyproj", "rich", "starlette", "structlog", "typer", "uvicorn", "yaml",
+        "pydantic_settings", "pyproj", "rich", "sionna", "starlette", "structlog", "typer", "uvicorn", "yaml",
     },
 }  # fmt: skip
 

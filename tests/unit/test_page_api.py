@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from fastapi import FastAPI
 
 from twin.clock import CivilTime
 from twin.commands import SetAttribute
-from twin.entities import Kind
+from twin.entities import Kind, RisPanel, SensingTarget
 from twin.errors import PermissionDenied
 from twin.network import Network
 from twin.radio.coverage import SinrMap
@@ -54,7 +54,18 @@ class City:
 
 @pytest.fixture(scope="module")
 def scenario() -> Scenario:
-    return build_scenario(ScenarioSpec(num_ues=60))
+    panel = RisPanel(
+        id="ris-1",
+        name="Panel 1",
+        position_m=(10.0, 20.0, 8.0),
+        azimuth_deg=90.0,
+        columns=8,
+        rows=8,
+        cell_id=CELL,
+        dn="SubNetwork=1,vsData6gRis=1",
+    )
+    drone = SensingTarget(id="target-1", name="Drone 1", path_m=((0.0, 0.0, 60.0),), speed_mps=0.0, rcs_m2=0.1)
+    return replace(build_scenario(ScenarioSpec(num_ues=60)), ris=(panel,), targets=(drone,))
 
 
 @pytest.fixture

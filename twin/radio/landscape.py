@@ -55,15 +55,19 @@ class Points:
 
     def take(self, rows: NDArray[np.int64] | NDArray[np.bool_] | slice) -> Points:
         """Return a copy of the chosen rows."""
-        return Points(**{one.name: np.array(getattr(self, one.name)[rows]) for one in fields(self)})
+        parts = [getattr(self, name)[rows] for name in _PARTS]
+        return Points(**dict(zip(_PARTS, [part.copy() for part in parts] if isinstance(rows, slice) else parts, strict=True)))
 
     def put(self, rows: NDArray[np.int64], other: Points) -> None:
         """Replace rows in place."""
-        for one in fields(self):
-            getattr(self, one.name)[rows] = getattr(other, one.name)
+        for name in _PARTS:
+            getattr(self, name)[rows] = getattr(other, name)
 
     def __len__(self) -> int:
         return len(self.position_m)
+
+
+_PARTS = tuple(one.name for one in fields(Points))
 
 
 def outdoor_points(position_m: NDArray[np.float32]) -> Points:

@@ -44,7 +44,8 @@ LOWEST_ROOF_M = 12.0
 
 def level_of(height_m: NDArray[np.float32]) -> NDArray[np.int32]:
     """Return the row of a loss table for users at this height, nearest storey."""
-    return np.clip(np.rint((height_m - USER_HEIGHT_M) / STOREY_M), 0, LEVELS - 1).astype(np.int32)
+    storey = np.rint((height_m - USER_HEIGHT_M) / STOREY_M)
+    return np.minimum(np.maximum(storey, 0.0), LEVELS - 1.0).astype(np.int32)
 
 
 def sight_bound(probability: NDArray[np.floating[Any]]) -> NDArray[np.float32]:

@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 
     from twin_app.scenarios.citymap import SitePlan
 
-MAX_NEIGHBOURS = 12
+MAX_NEIGHBOURS = 32
+"""Relations of a cell on its own carrier: as many as a UE can be told to measure (maxNrofCellMeas of TS 38.331)."""
 MAX_OTHER_CARRIER = 3
 """Relations of a cell to cells on another carrier."""
-_REACH = 4.0
+_REACH = 6.0
 _POWER_DBM = {"UMa": 46.0, "UMi": 41.0, "RMa": 46.0, "InH": 24.0, "SubTHz": 23.0}
 _NUM_PCI = 1008  # TS 38.211 section 7.4.2.1
 _NUM_GROUPS = _NUM_PCI // 3
