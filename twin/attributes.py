@@ -220,7 +220,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
         native_unit="dB",
         low=-30,
         high=30,
-        default=2.0,
+        default=4.0,
         source="TS 38.331 EventTriggerConfig",
     ),
     Attribute(

@@ -36,11 +36,11 @@ if TYPE_CHECKING:
     from twin.neighbours import Relations
 
 HYSTERESIS_DB = 1.0
-OFFSET_DB = 1.0
+OFFSET_DB = 2.0
 TIME_TO_TRIGGER_S = 0.1
 """Defaults of the managed attributes (TS 38.331: hysteresis 0..15 dB, a3-Offset -15..15 dB, time to trigger one of a
-set): a neighbour must lead by 2 dB for 100 ms. At the corners of a city a car hears its cell fall by 15 dB in a
-second: with 5 dB and 640 ms as many links fail as are handed over."""
+set): a neighbour must lead by 3 dB for 100 ms. At the corners of a city a car hears its cell fall by 15 dB in a
+second: with 320 ms one in ten links fails that should be handed over, with 2 dB twice as many come back at once."""
 MIN_RSRP_DBM = -125.0
 """Default of qRxLevMin: below it a UE finds no cell (TS 38.304 5.2.3.2)."""
 FILTER_COEFFICIENT = 4
@@ -336,7 +336,8 @@ class Mobility:
         }
 
     def _count(self, name: str, cells: NDArray[np.int64]) -> None:
-        np.add.at(self.counts[:, _COLUMN[name]], cells, 1.0)
+        if len(cells):
+            np.add.at(self.counts[:, _COLUMN[name]], cells, 1.0)
 
     def _hand_over(
         self,
@@ -422,6 +423,8 @@ class Mobility:
         nowhere = due[chosen < 0]
         # T311 runs out: the UE goes idle and looks around now and then.
         outages.begin(nowhere, cell=-1, source=-1, wait_s=SEARCH_S)
+        if len(nowhere) == len(due):
+            return
         due, chosen = due[chosen >= 0], chosen[chosen >= 0]
         again = outages.cell[due] >= 0
         self._count("re_establish", chosen[again])

@@ -32,6 +32,9 @@ WAKE_S = 5.0
 its category 1 does it within a tick."""
 
 
+_ASLEEP = int(Saving.IS_ENERGY_SAVING)  # arrays compare with it sooner than with the enumeration
+
+
 class CellStates:
     """State of every cell.
 
@@ -56,7 +59,7 @@ class CellStates:
     @property
     def awake(self) -> NDArray[np.bool_]:
         """``[num_cells] bool``: hardware is on, also while it starts."""
-        return ~self.locked & (self.saving != Saving.IS_ENERGY_SAVING)
+        return ~self.locked & (self.saving != _ASLEEP)
 
     @property
     def admits(self) -> NDArray[np.bool_]:
@@ -72,7 +75,7 @@ class CellStates:
     def restless(self) -> bool:
         """Whether any cell is on its way between two states, so that :meth:`step` has something to do."""
         on_its_way = self.saving & 1  # GOING_TO_SLEEP and WAKING_UP
-        return bool(self.closing.any() or on_its_way.any())
+        return bool(np.count_nonzero(self.closing) or np.count_nonzero(on_its_way))
 
     def order(self, *, locked: NDArray[np.bool_], closing: NDArray[np.bool_], saving: NDArray[np.bool_]) -> None:
         """Take over what is configured, each ``[num_cells] bool``.

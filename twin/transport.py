@@ -76,11 +76,13 @@ def queue(load: NDArray[np.float64], places: NDArray[np.float64]) -> tuple[NDArr
     load = np.maximum(load, 1e-12)
     over = load > 1.0
     r = np.minimum(np.minimum(load, 1.0 / load), 1.0 - 1e-6)
-    rk = r**places
+    rk = np.exp(places * np.log(r))
     q = rk * r
     empty = (1.0 - r) / (1.0 - q)
     full = empty * rk
     inside = r / (1.0 - r) - (places + 1.0) * q / (1.0 - q)
+    if not np.count_nonzero(over):
+        return full, inside / (1.0 - empty)
     lost = np.where(over, empty, full)
     # What is served per service time is the share of time in which anybody is inside.
     busy = 1.0 - np.where(over, full, empty)
@@ -256,6 +258,7 @@ class Transport:
         self._way, self._way_of_link = way, np.ascontiguousarray(way.T)
         self._reached = np.isfinite(distance).astype(np.float64)
         self.reached = np.isfinite(distance)[self._node_of_cell]
+        self._cell_reached = self.reached.astype(np.float64)[None]
         self.on_way = way[:, self._site_of_cell]
 
     @staticmethod
@@ -280,13 +283,13 @@ class Transport:
         site_bps = np.add.reduceat(in_order, self._first_cell, axis=1)
         offered = site_bps @ self._way_of_link
         load = offered / self._line_bps
-        if (load <= self._lossless).all():
-            passed = self._reached[self._node_of_cell]
+        if not np.count_nonzero(load > self._lossless):
+            passed = self._cell_reached.repeat(len(cell_bps), axis=0)
             lost, stay = queue(load, self._places)
         else:
             passed, lost, stay = self._thin(offered)
             load = offered / self._line_bps
-            passed = passed[:, self._node_of_cell]
+            passed = passed.take(self._node_of_cell, axis=1)
         delay_ms = self._service_ms * stay + self._fixed_ms
         links = np.empty((*load.shape, len(LINK_FEATURES)))
         links[..., 0] = 1.0
@@ -296,8 +299,8 @@ class Transport:
         links[..., 4] = self._up
         links[..., 5] = delay_ms * self._up
         return Carried(
-            passed_share=np.broadcast_to(passed, cell_bps.shape),
-            delay_ms=(delay_ms @ self._way)[:, self._site_of_cell],
+            passed_share=passed,
+            delay_ms=(delay_ms @ self._way).take(self._site_of_cell, axis=1),
             links=links,
         )
 

@@ -22,6 +22,7 @@ from twin.handover import (
     strongest,
 )
 from twin.neighbours import Relations, namesakes, pci_clash, relations_of, resolved, shared_identity_mw
+from twin.radio_link_failure import OUT_OF_SYNC_S
 from twin.topology import topology_of
 from twin_app.scenarios import build_scenario
 from twin_app.scenarios.spec import ScenarioSpec
@@ -196,9 +197,9 @@ def test_a_command_over_a_broken_link_is_lost_and_the_ue_stays():
 
 def test_no_report_is_sent_while_t310_runs():
     track = _Track(_past_two_cells)
-    track.run(_Track(_past_two_cells).until(1) - 3 * DT_S)
+    track.run(_Track(_past_two_cells).until(1) - OUT_OF_SYNC_S - DT_S)
     track.sinr_db[:] = -9.0
-    track.run(0.6)
+    track.run(OUT_OF_SYNC_S + 0.4)
     assert (track.count("prepare"), track.mobility.serving[0]) == (0.0, 0)
     track.sinr_db[:] = 0.0
     track.step()

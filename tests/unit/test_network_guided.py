@@ -147,7 +147,7 @@ def test_walking_into_a_building_costs_signal_and_coming_back_brings_the_same_wa
         for place in (outside, inside, outside, inside):
             _place(network, topology, row, *place)
             network.step()
-            heard.append(network._field.rsrp_dbm[row].max())
+            heard.append(network._air.field.rsrp_dbm[row].max())
         assert heard[1] == heard[3]
         lost.append(heard[0] - heard[1])
     assert len(lost) > 5

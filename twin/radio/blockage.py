@@ -35,10 +35,6 @@ MOST_SIGHT_BYTES = 256_000_000
 CORNER_M = 30.0
 """Beyond a corner the signal falls with the logarithm of the way for so long (d_corner of ITU-R P.1411-10,
 street canyons from 2 to 38 GHz): edges that bend it and walls that scatter it carry it around."""
-FRESNEL_M = 1.5
-"""Radius of the first Fresnel zone at a roof edge that is 30 m away, 3.5 GHz."""
-HIDDEN_DB = 25.0
-"""What line of sight is worth: UMa at 200 m and 3.5 GHz (TR 38.901 table 7.4.1-1)."""
 _KEPT_CITIES = 2
 
 
@@ -194,7 +190,7 @@ def _sight(city: _City) -> Sight:
     for number, (mast_east, mast_north, height_m) in enumerate(city.mast_m.tolist()):
         at = ((mast_east - west) / footprints.step_m, (mast_north - south) / footprints.step_m)
         need_m = _height_in_sight_m(footprints, at, height_m)
-        seen[:, :, 2 * number] = _street_sight(need_m - np.float32(USER_HEIGHT_M), footprints.owner < 0, footprints.step_m)
+        seen[:, :, 2 * number] = _soften(need_m <= USER_HEIGHT_M, footprints.owner < 0, footprints.step_m)
         seen[:, :, 2 * number + 1] = np.minimum(np.ceil(need_m / np.float32(CLEAR_STEP_M)), 255)
     seen.flags.writeable = False
     raster = np.array([west, south, 1.0 / footprints.step_m], dtype=np.float32)
@@ -252,33 +248,23 @@ def _height_in_sight_m(footprints: Footprints, at: tuple[float, float], mast_hei
     return np.maximum(np.float32(mast_height_m) + seen_from * distance * np.float32(footprints.step_m), 0.0)
 
 
-def _street_sight(lacks_m: NDArray[np.float32], open_air: NDArray[np.bool_], step_m: float) -> NDArray[np.uint8]:
+def _soften(seen: NDArray[np.bool_], open_air: NDArray[np.bool_], step_m: float) -> NDArray[np.uint8]:
     """Return how near each square is to line of sight in decibels, 0 without to 255 with.
 
-    Where the mast is hidden, the stronger of two ways counts: over the roof, and around the corner. All of it is then
-    averaged over a square and its outdoor neighbours.
-
-    Args:
-        lacks_m: ``[rows, columns] float32`` by how much somebody on the street is too small to see the antenna.
-        open_air: ``[rows, columns] bool`` squares without a building.
-        step_m: Edge of a square.
+    Where the mast is hidden, the corner loss of ITU-R P.1411 counts: it grows with log(1 + x), x metres of open ground
+    from the next place in sight, up to :data:`CORNER_M`. All of it is then averaged, twice over a square and its
+    outdoor neighbours: 20 m, a street from wall to wall.
     """
-    lit = (lacks_m <= 0) & open_air
-    share = np.where(lit, np.float32(1.0), _over_roofs(lacks_m)) * open_air
+    lit = seen & open_air
+    share = lit.astype(np.float32)
     for ring in range(1, int(np.ceil(CORNER_M / step_m))):
         wider = (_around(lit.view(np.uint8)) > 0) & open_air
-        around_it = np.float32(1.0 - np.log1p(ring * step_m) / np.log1p(CORNER_M))
-        np.maximum(share, around_it, out=share, where=wider & ~lit)
+        share[wider & ~lit] = 1.0 - np.log1p(ring * step_m) / np.log1p(CORNER_M)
         lit = wider
-    mean = _around(share) / np.maximum(_around(open_air.view(np.uint8)), 1)
-    return np.rint(mean * np.float32(255.0)).astype(np.uint8)
-
-
-def _over_roofs(lacks_m: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return what a knife edge leaves of the step from line of sight to none, 0..1 (ITU-R P.526-15 section 4.1)."""
-    v = np.float32(np.sqrt(2.0)) * np.maximum(lacks_m, 0) / np.float32(FRESNEL_M) - np.float32(0.1)
-    loss_db = 6.9 + 20.0 * np.log10(np.sqrt(v * v + 1.0) + v)
-    return np.maximum(1.0 - loss_db / HIDDEN_DB, 0.0).astype(np.float32)
+    weight = np.maximum(_around(open_air.view(np.uint8)), 1)
+    for _ in range(2):
+        share = _around(share) / weight * open_air
+    return np.rint(share * np.float32(255.0)).astype(np.uint8)
 
 
 def _around(value: NDArray[Any]) -> NDArray[Any]:

@@ -86,7 +86,8 @@ class RadioField:
     def place(self, rows: NDArray[np.int64], points: Points) -> None:
         """Move users ``[n]`` and compute what they hear there."""
         self.points.put(rows, points)
-        self._obstacle_db[rows] = obstacle_loss_db(points.position_m, self._discs)
+        if len(self._discs):
+            self._obstacle_db[rows] = obstacle_loss_db(points.position_m, self._discs)
         self._hear(rows, points, self._every_column)
 
     def retune(self, columns: NDArray[np.int64] | None = None) -> None:

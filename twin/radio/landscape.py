@@ -56,7 +56,9 @@ class Points:
     def take(self, rows: NDArray[np.int64] | NDArray[np.bool_] | slice) -> Points:
         """Return a copy of the chosen rows."""
         parts = [getattr(self, name)[rows] for name in _PARTS]
-        return Points(**dict(zip(_PARTS, [part.copy() for part in parts] if isinstance(rows, slice) else parts, strict=True)))
+        return Points(
+            **dict(zip(_PARTS, [part.copy() for part in parts] if isinstance(rows, slice) else parts, strict=True))
+        )
 
     def put(self, rows: NDArray[np.int64], other: Points) -> None:
         """Replace rows in place."""

@@ -30,14 +30,21 @@ MAX_OTHER_CARRIER = 3
 """Relations of a cell to cells on another carrier."""
 _REACH = 6.0
 _POWER_DBM = {"UMa": 46.0, "UMi": 41.0, "RMa": 46.0, "InH": 24.0, "SubTHz": 23.0}
+_HALF_BEAM_DEG = 5.1
+"""Half of the vertical half-power width of ten rows half a wavelength apart, 102 degrees / 10."""
+_MOST_TILT_DEG = 15.0
 _NUM_PCI = 1008  # TS 38.211 section 7.4.2.1
 _NUM_GROUPS = _NUM_PCI // 3
 
 
 def tilt_deg(height_m: float, isd_m: float) -> float:
-    """Return the electrical tilt that points the beam at 60 % of the inter-site distance, 6 to 8 degrees."""
-    aimed = math.degrees(math.atan2(height_m - 1.5, 0.6 * isd_m))
-    return min(max(round(aimed * 2.0) / 2.0, 6.0), 8.0)
+    """Return the electrical tilt with which the upper half-power edge of the beam meets the far edge of the cell.
+
+    That edge is two thirds of the inter-site distance away in a grid of three-sector sites. Beyond, a cell is heard
+    as little as may be: an antenna on a tower that is tilted too little serves streets two sites away.
+    """
+    edge = math.degrees(math.atan2(height_m - 1.5, isd_m / 1.5))
+    return min(round(2.0 * (edge + _HALF_BEAM_DEG)) / 2.0, _MOST_TILT_DEG)
 
 
 def _pci_groups(position_m: NDArray[np.float64], rng: np.random.Generator) -> list[int]:
