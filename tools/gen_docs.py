@@ -5,6 +5,7 @@ Usage: python tools/gen_docs.py [--check]; with --check it only compares and ret
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from pydantic import BaseModel
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from twin.attributes import ATTRIBUTES
+from twin.faults import FAULTS
 from twin.kpi import KPIS
 from twin_app.cli import app
 from twin_app.settings import Settings
@@ -69,7 +71,7 @@ def _option_row(param: Any) -> str:
 
 def tables_page() -> str:
     """Return docs/tables.md."""
-    rows = ["# KPIs and managed attributes", "", "## KPIs", ""]
+    rows = ["# KPIs, managed attributes and faults", "", "## KPIs", ""]
     rows += ["| name | meaning | unit | of | past | source |", "|---|---|---|---|---|---|"]
     rows += [
         f"| `{k.name}` | {k.label} | {k.unit} | {', '.join(k.kinds)} | {'yes' if k.in_past else 'no'} | {k.source} |"
@@ -79,13 +81,35 @@ def tables_page() -> str:
         "",
         "## Managed attributes",
         "",
-        "| class.attribute | meaning | unit | range | this twin allows | people say |",
+        "Every one can be read and changed, by id, DN or alias of the entity; a change acts in the next tick.",
+        "",
+        "| class.attribute | meaning | of | unit | range | this twin allows | people say | source |",
     ]
-    rows += ["|---|---|---|---|---|---|"]
+    rows += ["|---|---|---|---|---|---|---|---|"]
     for a in ATTRIBUTES:
-        span = ", ".join(a.choices) if a.choices else f"{a.low:g}..{a.high:g}"
-        policy = "" if a.choices else f"{a.policy_low:g}..{a.policy_high:g} {a.native_unit}"
-        rows.append(f"| `{a.mo_class}.{a.name}` | {a.label} | {a.unit} | {span} | {policy} | `{a.native_name}` |")
+        span = ", ".join(a.choices) or ", ".join(f"{m:g}" for m in a.members) or f"{a.low:g}..{a.high:g}"
+        bounded = math.isfinite(a.policy_low) or math.isfinite(a.policy_high)
+        policy = f"{a.policy_low:g}..{a.policy_high:g} {a.native_unit}".rstrip() if bounded else ""
+        name = a.name if a.name.startswith(a.mo_class) else f"{a.mo_class}.{a.name}"
+        kinds = ", ".join(kind.value for kind in (a.kind, *a.also))
+        rows.append(
+            f"| `{name}` | {a.label} | {kinds} | {a.unit} | {span} | {policy} | `{a.native_name}` | {a.source} |"
+        )
+    rows += [
+        "",
+        "## Faults",
+        "",
+        "What instructors can break: `twin fault`, `POST /v1/faults`, `faults:` in a scenario file. A hidden fault",
+        "changes nothing that can be read; a misconfiguration writes wrong values.",
+        "",
+        "| fault | what it is | at | severity 0..1 spans | hidden | how it shows | what repairs it |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    rows += [
+        f"| `{f.name}` | {f.title} | {', '.join(f.kinds)} | {f.mild:g}..{f.severe:g}: {f.effect} |"
+        f" {'yes' if f.hidden else 'no'} | {f.signature} | {f.remedy} |"
+        for f in FAULTS
+    ]
     return NOTE + "\n".join(rows) + "\n"
 
 

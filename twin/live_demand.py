@@ -76,12 +76,12 @@ class LiveDemand:
     def bps(self) -> NDArray[np.float32]:
         """Return the demand of each user, ``[num_users] float32``."""
         crowd = self._crowd_share * self._world.people.busy_demand_bps
-        return np.concatenate([self.sessions.rate_bps, crowd]).astype(np.float32)
+        return np.concatenate([self.sessions.rate_bps, crowd]).astype(np.float32, copy=False)
 
     def connected(self) -> NDArray[np.float32]:
         """Return how many connected subscribers each user stands for, ``[num_users] float32``."""
         crowd = self._crowd_share * self._world.people.busy_connected
-        return np.concatenate([np.ones(self._world.num_ues), crowd]).astype(np.float32)
+        return np.concatenate([np.ones(self._world.num_ues, dtype=np.float32), crowd]).astype(np.float32, copy=False)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the state by name; writing into it writes the state."""

@@ -43,7 +43,7 @@ SLICE_FEATURES = (*SLICE_SUMS, "time_s", "prbs")
 """`share` and `prbs` (in use) are means over the cells on the air."""
 _SHARE, _TIME, _ENERGY, _PRBS = (CELL_FEATURES.index(name) for name in ("share", "time_s", "energy_j", "prbs"))
 _S_TIME, _S_PRBS = SLICE_FEATURES.index("time_s"), SLICE_FEATURES.index("prbs")
-_S_PER_CELL = [SLICE_FEATURES.index("share"), _S_PRBS]
+_S_PER_CELL = (SLICE_FEATURES.index("share"), _S_PRBS)
 _NOTHING = np.zeros((0, 0), dtype=np.float32)
 
 
@@ -67,6 +67,7 @@ class Carriers:
         noise_mw: ``[C] float32`` thermal noise and noise figure.
         num_prb: ``[C] float64``.
         rate_hz: ``[C] float32`` bandwidth for user data; spectral efficiency already counts the usual overhead.
+        beam_gain: ``[C] float32`` the gain of the beams as a factor, None where no cell has any.
     """
 
     bandwidth_hz: NDArray[np.float64]
@@ -75,21 +76,17 @@ class Carriers:
     noise_mw: NDArray[np.float32] = field(init=False)
     num_prb: NDArray[np.float64] = field(init=False)
     rate_hz: NDArray[np.float32] = field(init=False)
+    beam_gain: NDArray[np.float32] | None = field(init=False)
 
     def __post_init__(self) -> None:
+        beams = self.beam_gain_db is not None and bool(self.beam_gain_db.any())
         for name, value in {
             "noise_mw": np.array([link.noise_mw(hz) for hz in self.bandwidth_hz], dtype=np.float32),
             "num_prb": np.array([float(link.num_resource_blocks(hz)) for hz in self.bandwidth_hz]),
             "rate_hz": (self.bandwidth_hz * (1.0 - self.idle) / (1.0 - IDLE_ACTIVITY)).astype(np.float32),
+            "beam_gain": np.float32(10.0) ** (self.beam_gain_db / np.float32(10.0)) if beams else None,
         }.items():
             object.__setattr__(self, name, value)
-
-    @property
-    def beam_gain(self) -> NDArray[np.float32] | None:
-        """``[C] float32`` as a factor, None where no cell has any."""
-        if self.beam_gain_db is None or not self.beam_gain_db.any():
-            return None
-        return np.float32(10.0) ** (self.beam_gain_db / np.float32(10.0))
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -207,16 +204,15 @@ def evaluate(world: World, moment: Moment, *, iterations: int, kernel: Kernel | 
         load, _heard(total_mw, idle, load), *asked, pools.dedicated, pools.least, pools.most
     )
     transport = (moment.transport or world.transport).carry(carried)
-    passed = np.array(transport.passed_share, order="C")  # the compiled kernel was made for writable arrays
+    passed = transport.passed_share
     moments, num_cells, num_slices = granted.shape
     cell_sums = np.zeros((moments, num_cells, len(CELL_FEATURES)))
     slice_sums = np.zeros((moments, num_slices, len(SLICE_FEATURES)))
     planned_failure = _NOTHING.ravel() if moment.planned_failure is None else moment.planned_failure
     served_share = _NOTHING if moment.served_share is None else moment.served_share
-    way_ms = np.ascontiguousarray(transport.delay_ms)
     delay_ms, late = kernel.tally(
         cells, world.slice_of_user, sinr_db, rsrq_db, moment.rsrp_dbm, moment.connected, planned_failure, offered,
-        given, throughput, served_share, carriers.rate_hz, granted, room, passed, way_ms, world.burst_bit,
+        given, throughput, served_share, carriers.rate_hz, granted, room, passed, transport.delay_ms, world.burst_bit,
         world.budget_ms, link.TABLE, link.CQI_THRESHOLD_DB, cell_sums, slice_sums,
     )  # fmt: skip
     used = cell_sums[:, :, _SHARE].astype(np.float32)
@@ -227,7 +223,9 @@ def evaluate(world: World, moment: Moment, *, iterations: int, kernel: Kernel | 
     cell_sums[:, :, _PRBS] = carriers.num_prb * on_air
     slice_sums[:, :, _S_TIME] = 1.0
     slice_sums[:, :, _S_PRBS] = (granted * (passed * carriers.num_prb)[:, :, None]).sum(axis=1)
-    slice_sums[:, :, _S_PER_CELL] /= max(int(on_air.sum()), 1)
+    per_cell = 1.0 / max(np.count_nonzero(on_air), 1)
+    for column in _S_PER_CELL:
+        slice_sums[:, :, column] *= per_cell
     return Outcome(
         load=used,
         guess=(load + DAMPING * (used - load)).astype(np.float32),

@@ -200,6 +200,7 @@ class Network:
         self._serving = np.full(world.num_users, -1, dtype=np.int64)
         self._serving[: world.num_ues] = self._mobility.serving
         self._served_share = np.ones(world.num_users, dtype=np.float32)
+        self._first_place = np.arange(world.num_users) * world.num_cells
         self._admit()
         self._demand.begin(self.sim_time_s, self._rng)
         self._sensing = Sensing(self.scenario, world.landscape)
@@ -315,24 +316,17 @@ class Network:
 
     def _evaluate(self, iterations: int) -> Outcome:
         world = self._world
-        air, field, rows = self._air, self._air.field, np.arange(world.num_users)
-        column = np.maximum(self._serving, 0)
+        air, field = self._air, self._air.field
+        place = self._first_place + np.maximum(self._serving, 0)
         self._connected = self._demand.connected()
         external_mw = air.external_mw(self._serving)
-        helpers = partners(
-            self._serving,
-            field.received_mw,
-            rows,
-            most=self._most_together,
-            carrier=air.sectors.carrier_number,
-            admits=self._states.admits,
-        )
+        helpers, assist_mw = self._helpers()
         outcome = evaluate(
             world,
             Moment(
                 serving=self._serving[None],
-                rsrp_dbm=field.rsrp_dbm[rows, column][None],
-                signal_mw=field.received_mw[rows, column][None],
+                rsrp_dbm=field.rsrp_dbm.take(place)[None],
+                signal_mw=field.received_mw.take(place)[None],
                 total_mw=lambda activity: field.total_mw(activity, self._serving[None]),
                 demand_bps=self._demand.bps()[None],
                 connected=self._connected[None],
@@ -345,8 +339,8 @@ class Network:
                 transport=self._transport,
                 external_mw=None if external_mw is None else external_mw[None],
                 served_share=self._served_share[None],
-                assist_cells=None if helpers is None else helpers[None],
-                assist_mw=None if helpers is None else power_of(field.received_mw, rows, helpers)[None],
+                assist_cells=helpers,
+                assist_mw=assist_mw,
             ),
             iterations=iterations,
             kernel=self._kernel,
@@ -354,6 +348,21 @@ class Network:
         self._load = outcome.guess
         self._sinr_db, self._throughput_bps = outcome.sinr_db[0], outcome.throughput_bps[0]
         return outcome
+
+    def _helpers(self) -> tuple[NDArray[np.int64], NDArray[np.float32]] | tuple[None, None]:
+        """Return the cells that serve users beside the serving one, and their power, ``[1, num_users, K]`` each."""
+        if not np.count_nonzero(self._most_together > 1):
+            return None, None
+        rows, received_mw = np.arange(self._world.num_users), self._air.field.received_mw
+        helpers = partners(
+            self._serving,
+            received_mw,
+            rows,
+            most=self._most_together,
+            carrier=self._air.sectors.carrier_number,
+            admits=self._states.admits,
+        )
+        return (None, None) if helpers is None else (helpers[None], power_of(received_mw, rows, helpers)[None])
 
     def telemetry(self, *, scene_id: str, epoch: int, seq: int) -> TelemetryBatch:
         """Return positions and gauges of every UE now, and positions of sensing targets.

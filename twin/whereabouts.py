@@ -104,8 +104,8 @@ class Whereabouts:
         return {**told, "place_m": self.place_m}
 
     def _apart(self, rows: NDArray[np.int64], heard_m: NDArray[np.float32]) -> NDArray[np.int64]:
-        offset_m = self.place_m[rows] - heard_m[rows]
-        return rows[(offset_m * offset_m).sum(axis=1) > MOVED_M**2]
+        east_m, north_m = (self.place_m[rows] - heard_m[rows]).T
+        return rows[east_m * east_m + north_m * north_m > MOVED_M**2]
 
     def _at_own_walls(self, rows: NDArray[np.int64]) -> Points:
         """Return UEs where they are, behind the walls that the scenario gives them."""

@@ -42,7 +42,7 @@ _E = tuple(
 _E0, _E1, _E2, _E3, _E4, _E5, _E6 = _E
 
 
-_BLOCK = 512
+_BLOCK = 128
 """Listeners per round: what is kept for them between the loops stays in the first caches."""
 
 
@@ -200,32 +200,41 @@ def _by_footprints(
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _radiate(
-    power: NDArray[np.float32],
-    power_dbm: Any,
-    offset_db: Any,
-    rows: NDArray[np.int64],
-    first: int,
-    count: int,
-    column: int,
+    heard: NDArray[np.float32],
+    power_dbm: NDArray[np.float32],
+    offset_db: NDArray[np.float32],
+    row: int,
+    columns: NDArray[np.int64],
+    gain_db: NDArray[np.float32],
     received_mw: NDArray[np.float32],
     rsrp_dbm: NDArray[np.float32],
+    power: NDArray[np.float32],
     power_bits: NDArray[np.int32],
     scale_bits: NDArray[np.int32],
 ) -> None:
-    """Write power and RSRP of one cell from gain, which is given, and used up, in `power`."""
-    for r in range(count):
-        rsrp_dbm[rows[first + r], column] = max(power[r] + power_dbm - offset_db, _SILENCE)
-    for r in range(count):
-        exponent = max((power[r] + power_dbm) * _LOG2_PER_DB, _LEAST)
+    """Write gain, power and RSRP of one listener from the gains of these columns."""
+    count = len(columns)
+    for k in range(count):
+        exponent = max((heard[k] + power_dbm[k]) * _LOG2_PER_DB, _LEAST)
         whole = np.floor(exponent)
         f = exponent - whole
         value = _E0 + f * (_E1 + f * (_E2 + f * (_E3 + f * (_E4 + f * (_E5 + f * _E6)))))
-        power[r] = value if exponent > _LEAST else _ZERO
-        scale_bits[r] = np.int32(whole) << np.int32(23)
-    for r in range(count):
-        power_bits[r] += scale_bits[r] if power_bits[r] != 0 else np.int32(0)
-    for r in range(count):
-        received_mw[rows[first + r], column] = power[r]
+        power[k] = value if exponent > _LEAST else _ZERO
+        scale_bits[k] = np.int32(whole) << np.int32(23)
+    for k in range(count):
+        power_bits[k] += scale_bits[k] if power_bits[k] != 0 else np.int32(0)
+    if count == gain_db.shape[1]:
+        # Columns are in order: all cells, the usual case, lie side by side.
+        for k in range(count):
+            gain_db[row, k] = heard[k]
+            received_mw[row, k] = power[k]
+            rsrp_dbm[row, k] = max(heard[k] + power_dbm[k] - offset_db[k], _SILENCE)
+        return
+    for k in range(count):
+        column = columns[k]
+        gain_db[row, column] = heard[k]
+        received_mw[row, column] = power[k]
+        rsrp_dbm[row, column] = max(heard[k] + power_dbm[k] - offset_db[k], _SILENCE)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -250,7 +259,8 @@ def hear(
     has_city = len(air.seen) > 0
     has_map = listeners.mapped_db.shape[1] > 0
     height, width = air.seen.shape[0], air.seen.shape[1]
-    by_way = columns[np.argsort(beams.way[columns], kind="mergesort")]
+    columns = np.sort(columns)
+    by_way = np.argsort(beams.way[columns], kind="mergesort")
     if len(columns) == 0:
         return
     masts = ways.mast[beams.way[columns]]
@@ -270,8 +280,10 @@ def hear(
     up, up_rest = np.empty(_BLOCK, np.uint64), np.empty(_BLOCK, np.float32)
     turn, turn_rest = np.empty(_BLOCK, np.uint64), np.empty(_BLOCK, np.float32)
     square_bits = square.view(np.int32)
-    power = np.empty(_BLOCK, np.float32)
-    power_bits, scale_bits = power.view(np.int32), np.empty(_BLOCK, np.int32)
+    heard = np.empty((_BLOCK, len(columns)), np.float32)
+    power_dbm, offset_db = beams.power_dbm[columns], beams.offset_db[columns]
+    power = np.empty(len(columns), np.float32)
+    power_bits, scale_bits = power.view(np.int32), np.empty(len(columns), np.int32)
     for first in range(0, len(rows), _BLOCK):
         count = min(_BLOCK, len(rows) - first)
         num_off_raster = count
@@ -298,7 +310,8 @@ def hear(
                 sigma[r] = air.sigma_db[e, 2] if listeners.wall[first + r] > 0 else air.sigma_db[e, 1]
             _scale(weight, air.alike[e, 2], sigma, count, scaled[e, 2])
         done = np.int32(-1)
-        for column in by_way:
+        for place in by_way:
+            column = columns[place]
             p = beams.way[column]
             if p != done:
                 done = p
@@ -361,18 +374,18 @@ def hear(
                         if not math.isnan(mapped):
                             path[r] = mapped - (wall_db[listeners.wall[first + r]] + listeners.loss_db[first + r])
             array_db, horizontal_db = beams.array_db[column], beams.horizontal_db[column]
-            peak_dbi, power_dbm, offset_db = beams.peak_dbi[column], beams.power_dbm[column], beams.offset_db[column]
+            peak_dbi = beams.peak_dbi[column]
             for r in range(count):
                 low = up[r]
                 steered = array_db[low] + up_rest[r] * (array_db[low + _NEXT] - array_db[low])
                 low = turn[r]
                 turned = horizontal_db[low] + turn_rest[r] * (horizontal_db[low + _NEXT] - horizontal_db[low])
-                power[r] = path[r] + (peak_dbi - min(vertical[r] + turned, _DEEPEST) + steered)
-            for r in range(count):
-                gain_db[rows[first + r], column] = power[r]
+                heard[r, place] = path[r] + (peak_dbi - min(vertical[r] + turned, _DEEPEST) + steered)
+        for r in range(count):
             _radiate(
-                power, power_dbm, offset_db, rows, first, count, column, received_mw, rsrp_dbm, power_bits, scale_bits
-            )
+                heard[r], power_dbm, offset_db, rows[first + r], columns, gain_db, received_mw, rsrp_dbm, power,
+                power_bits, scale_bits,
+            )  # fmt: skip
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -385,17 +398,16 @@ def radiate(
     rsrp_dbm: NDArray[np.float32],
 ) -> None:
     """Write power and RSRP from gain alone; see :func:`twin.kernels.numpy_radio.radiate`."""
-    power = np.empty(_BLOCK, np.float32)
-    power_bits, scale_bits = power.view(np.int32), np.empty(_BLOCK, np.int32)
-    for first in range(0, len(rows), _BLOCK):
-        count = min(_BLOCK, len(rows) - first)
-        for column in columns:
-            power_dbm, offset_db = beams.power_dbm[column], beams.offset_db[column]
-            for r in range(count):
-                power[r] = gain_db[rows[first + r], column]
-            _radiate(
-                power, power_dbm, offset_db, rows, first, count, column, received_mw, rsrp_dbm, power_bits, scale_bits
-            )
+    columns = np.sort(columns)
+    power_dbm, offset_db = beams.power_dbm[columns], beams.offset_db[columns]
+    heard, power = np.empty(len(columns), np.float32), np.empty(len(columns), np.float32)
+    power_bits, scale_bits = power.view(np.int32), np.empty(len(columns), np.int32)
+    for row in rows:
+        for k in range(len(columns)):
+            heard[k] = gain_db[row, columns[k]]
+        _radiate(
+            heard, power_dbm, offset_db, row, columns, gain_db, received_mw, rsrp_dbm, power, power_bits, scale_bits
+        )
 
 
 def warm() -> None:
