@@ -81,10 +81,13 @@ _VERBS: Final[dict[str, re.Pattern[str]]] = {
 _CONTRARY: Final[dict[str, re.Pattern[str]]] = {
     "lock_cell": re.compile(
         r"\b(?:un-?lock\w*|unblock\w*|re-?open\w*|(?:back )?on\b(?! (?:cell|sector|s ?\d|\d|the mast))|restore|resume)"
+        r"|\b(?:energy|power)[ -]?sav"
     ),
-    "unlock_cell": re.compile(r"\b(?<!un)(?<!un-)(?<!the )(?:lock|block|shut|kill|disable|deactivate)\b|\boff\b"),
+    "unlock_cell": re.compile(
+        r"\b(?<!un)(?<!un-)(?<!the )(?:lock|block|shut|kill|disable|deactivate)\b|\boff\b|\b(?:energy|power)[ -]?sav"
+    ),
 }
-"""Words that mean the opposite change; with one of them the change is asked about, never proposed."""
+"""Words that mean the opposite change, or another switch; with one of them the change is never proposed."""
 
 
 def verdict(text: str) -> Verdict | None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from bridge import codec, mapping
-from twin.commands import VISIBLE, Command, CommandResult, CommandStage, SetAttributes
+from twin.commands import VISIBLE, Command, CommandResult, CommandStage, ManageFault, SetAttributes
 from twin.errors import DeadlineExceeded, ProtocolError, SceneNotNamed, SceneUnavailable, TwinError
 from twin.ids import uuid7
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     Part = Literal["KPI", "MOTION"]
 
 MAX_STATE_BYTES = 1024 * 1024 * 1024
+FAULTS_KNOWN = 10_000
+"""Orders of which is remembered that they were about a fault."""
 SHOW_TIMEOUT_S = 2.0
 """How long the answer for the network waits for that of who shows it."""
 
@@ -76,6 +78,7 @@ class Dispatch:
         self._camera = camera
         self._orders: dict[tuple[str, Part, str], _Order] = {}
         self._states: dict[str, _PendingState] = {}
+        self._fault_ids: OrderedDict[str, None] = OrderedDict()
         self.outcomes: Counter[str] = Counter()
 
     @property
@@ -96,6 +99,10 @@ class Dispatch:
             SceneUnavailable: None connected. DeadlineExceeded: No final stage in time (the outcome is unknown).
             SceneNotNamed: Several scenes and none named.
         """
+        if isinstance(command.body, ManageFault):
+            self._fault_ids[command.id] = None
+            while len(self._fault_ids) > FAULTS_KNOWN:
+                self._fault_ids.popitem(last=False)
         scene_id = self._scene(scene_id)
         if not command.deadline_unix_ns:
             command = replace(command, deadline_unix_ns=time.time_ns() + int(timeout_s * 1e9))
@@ -157,6 +164,10 @@ class Dispatch:
             if result.stage is not CommandStage.RECEIVED:
                 order.answer.set_result(result)
                 self.outcomes[result.stage.value] += 1
+
+    def answers_fault(self, result: CommandResult) -> bool:
+        """Return whether an answer is to an order to inject or clear a fault; it is the instructor's."""
+        return result.command_id in self._fault_ids or bool(result.labels)
 
     # Who is asked.
 

@@ -65,7 +65,8 @@ class Exchange:
         """Hand an answer to whoever waits for it; observers are told once a record, where there is one, has it."""
         self._dispatch.answered(session, result)
         if result.stage is CommandStage.RECEIVED or not self._is_recorded():
-            self._fanout.command(session.info.scene_id, result)
+            of_fault = self._dispatch.answers_fault(result)
+            self._fanout.command(session.info.scene_id, result, of_fault=of_fault)
 
     def telemetry_arrived(self, session: Session, batch: TelemetryBatch) -> bool:
         """Hand a batch on if its indices fit the present topology."""

@@ -323,12 +323,19 @@ class Fanout:
         response.live_notice.scene_id, response.live_notice.sim_time_s = scene_id, sim_time_s
         self._tell(scene_id, session_pb2.CHANNEL_EVENTS, response)
 
-    def command(self, scene_id: str, result: CommandResult) -> None:
-        """Send the stage of a command, without the labels of faults."""
+    def command(self, scene_id: str, result: CommandResult, *, of_fault: bool) -> None:
+        """Send the stage of a command, without the labels of faults.
+
+        Args:
+            scene_id: Whose answer it is.
+            result: The answer.
+            of_fault: It answers an order to inject or clear a fault: reason and attributes name it, too, so that only
+                those with the scope `faults` are told.
+        """
         response = codec.ConnectResponse()
         mapping.write_result(response.command_ack, replace(result, labels=()))
         response.command_ack.scene_id = scene_id
-        self._tell(scene_id, session_pb2.CHANNEL_COMMANDS, response)
+        self._tell(scene_id, session_pb2.CHANNEL_COMMANDS, response, scope="faults" if of_fault else "")
 
     def _tell(
         self,
@@ -337,10 +344,12 @@ class Fanout:
         response: bridge_pb2.ConnectResponse,
         *,
         sender: Session | None = None,
+        scope: str = "",
     ) -> None:
         body = response.SerializeToString()
         for watcher in self._wanting(scene_id, channel):
-            if watcher.session is not sender:
+            may = not scope or scope in watcher.session.guest.scopes
+            if may and watcher.session is not sender:
                 watcher.session.tell_encoded(body)
 
     def _wanting(self, scene_id: str, channel: session_pb2.Channel.ValueType) -> list[Watcher]:

@@ -182,7 +182,7 @@ class BridgeServer:
 
     def command_settled(self, scene_id: str, result: CommandResult) -> None:
         """Tell who subscribed the final answer of a scene, which is on the disk by now; see :attr:`orders`."""
-        self._fanout.command(scene_id, result)
+        self._fanout.command(scene_id, result, of_fault=self._dispatch.answers_fault(result))
 
     def publish_alarm(self, alarm: Alarm) -> None:
         """Tell who subscribed that an alarm was raised or cleared."""

@@ -81,7 +81,9 @@ def tables_page() -> str:
         "",
         "## Managed attributes",
         "",
-        "Every one can be read and changed, by id, DN or alias of the entity; a change acts in the next tick.",
+        "Every one can be read and changed, by id, DN or alias of the entity; a change acts in the next tick. The",
+        "attributes of a cell's managed objects (beam, carrier, report configuration ...) are addressed by the DN of",
+        'the cell, not by DNs of their own. `twin propose "cell-7-2 a3Offset 2"` proposes a change of any of them.',
         "",
         "| class.attribute | meaning | of | unit | range | this twin allows | people say | source |",
     ]

@@ -5,6 +5,7 @@ Carries configuration and faults over to the radio model; who uses the radio, an
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -86,6 +87,7 @@ class Air:
                 bandwidth_hz=1e6 * configuration.numbers("bSChannelBwDL"),
                 idle=with_sensing(idle_activity(configuration.numbers(period)), self.sensing_duty),
                 beam_gain_db=sectors.beam_gain_db,
+                carrier_hz=sectors.carrier_hz.copy(),
             )
         self._namesakes = namesakes(configuration.numbers("nRPCI").astype(np.int64), sectors.carrier_number)
         self._noise = effects.noise
@@ -111,17 +113,27 @@ class Air:
             cells: ``[n] int64`` the cell of each.
             load: ``[num_cells] float32`` share of PRBs that each cell uses.
         """
-        heard = self.field.received_mw[rows]
+        return self._sinr_db(self.field.received_mw[rows], self.field.points.position_m[rows], cells, load=load)
+
+    def _sinr_db(
+        self,
+        heard: NDArray[np.float32],
+        position_m: NDArray[np.float32],
+        cells: NDArray[np.int64],
+        *,
+        load: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        """Return the SINR of users at cells, ``[n] float32``, from what they hear ``[n, num_cells]`` and where."""
         idle = self.carriers.idle
         activity = idle + (1.0 - idle) * load
         carrier = self.sectors.carrier_number
         total = (heard * (carrier[cells][:, None] == carrier)) @ activity
-        signal = heard[np.arange(len(rows)), cells]
+        signal = heard[np.arange(len(cells)), cells]
         beam_gain = self.carriers.beam_gain
         aimed = signal if beam_gain is None else signal * beam_gain[cells]
         noise = self.carriers.noise_mw[cells] + shared_identity_mw(heard, cells, self._namesakes)
         if self._noise:
-            noise += self._interference_mw(rows, cells)
+            noise += self._interference_mw(position_m, cells)
         disturbance = np.maximum(total - activity[cells] * signal, 0.0) + noise
         return (10.0 * np.log10(np.maximum(aimed, 1e-20) / disturbance)).astype(np.float32)
 
@@ -131,7 +143,7 @@ class Air:
         if self._namesakes:
             external_mw = shared_identity_mw(self.field.received_mw, serving, self._namesakes)
         if self._noise:
-            interference_mw = self._interference_mw(np.arange(len(serving)), np.maximum(serving, 0))
+            interference_mw = self._interference_mw(self.field.points.position_m, np.maximum(serving, 0))
             external_mw = interference_mw if external_mw is None else external_mw + interference_mw
         return external_mw
 
@@ -140,7 +152,7 @@ class Air:
         return sinr_map(
             self._world,
             self.sectors,
-            load,
+            partial(self._sinr_db, load=load),
             resolution_m=resolution_m,
             kernel=self._kernel,
             discs=self._discs,
@@ -151,11 +163,10 @@ class Air:
         """Return the state by name; writing into it writes the state, which :meth:`RadioField.recompute` completes."""
         return self.field.arrays()
 
-    def _interference_mw(self, rows: NDArray[np.int64], cells: NDArray[np.int64]) -> NDArray[np.float32]:
+    def _interference_mw(self, position_m: NDArray[np.float32], cells: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return what interferers from outside add to the noise of users on the carriers of cells, ``[n] float32``."""
-        position_m = self.field.points.position_m[rows]
         carrier_hz, width_hz = self.sectors.carrier_hz[cells], self.sectors.bandwidth_hz[cells]
-        rise = np.zeros(len(rows), dtype=np.float32)
+        rise = np.zeros(len(cells), dtype=np.float32)
         for disc in self._noise:
             struck = disc.holds(position_m) & (np.abs(carrier_hz - disc.carrier_hz) < width_hz / 2)
             rise[struck] += np.float32(10.0 ** (disc.amount / 10.0) - 1.0)

@@ -8,13 +8,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from twin.entities import AdministrativeState, Kind
 from twin.errors import OutOfRange, UnknownName
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 AttributeValue = float | str
 """A number, or a member of the attribute's enumeration."""
@@ -39,7 +35,6 @@ class Attribute:
         native_unit: Unit that people use.
         policy_low: Smallest value that this twin accepts, native unit.
         policy_high: Largest value that this twin accepts, native unit.
-        policy_step: Largest single change that this twin accepts, native unit.
     """
 
     name: str
@@ -57,7 +52,6 @@ class Attribute:
     default: AttributeValue | None = None
     policy_low: float = -math.inf
     policy_high: float = math.inf
-    policy_step: float = math.inf
     words: tuple[str, ...] = ()
     source: str = "TS 28.541"
 
@@ -385,13 +379,17 @@ def attributes_of(kind: Kind) -> tuple[Attribute, ...]:
 
 
 def attribute(name: str) -> Attribute:
-    """Return the table row of a managed attribute, by 3GPP or native name.
+    """Return the table row of a managed attribute by its 3GPP name, because values are in the 3GPP unit.
 
     Raises:
-        UnknownName: No attribute has this name.
+        UnknownName: No attribute has this name; that of people, which goes with another unit, is none.
     """
-    row = _BY_NAME.get(name) or next((a for a in ATTRIBUTES if a.native_name == name), None)
+    row = _BY_NAME.get(name)
     if row is None:
+        meant = next((a for a in ATTRIBUTES if a.native_name == name), None)
+        if meant is not None:
+            unit = f" in {meant.unit}" if meant.unit else ""
+            raise UnknownName(f"`{name}` is what people say; here it is called `{meant.name}`{unit}")
         raise UnknownName(f"no managed attribute is called `{name}`; known: {', '.join(sorted(_BY_NAME))}")
     return row
 
@@ -478,22 +476,6 @@ def check(name: str, value: object) -> AttributeValue:
             f" `{native:.4g} {row.native_unit}` is outside"
         )
     return float(value)
-
-
-def check_together(values: Mapping[str, AttributeValue]) -> None:
-    """Refuse values of one entity that contradict each other.
-
-    Raises:
-        OutOfRange: A slice policy that is not dedicated <= min <= max (TS 28.541 4.3.36).
-    """
-    names = ("rRMPolicyDedicatedRatio", "rRMPolicyMinRatio", "rRMPolicyMaxRatio")
-    if all(name in values for name in names):
-        dedicated, least, most = (float(values[name]) for name in names)
-        if not dedicated <= least <= most:
-            raise OutOfRange(
-                f"a slice policy needs dedicated <= min <= max; `{dedicated:g}`, `{least:g}`, `{most:g}` % are not:"
-                " change the three together"
-            )
 
 
 def same_value(observed: object, wanted: object) -> bool:

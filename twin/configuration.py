@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from twin.attributes import ATTRIBUTES, attribute, check, check_together, to_native
+from twin.attributes import ATTRIBUTES, attribute, check, to_native
 from twin.commands import SetAttribute
+from twin.contradictions import check_together
 from twin.errors import UnknownName
 
 if TYPE_CHECKING:
@@ -104,18 +105,15 @@ class Configuration:
         Raises:
             UnknownEntity: No such entity.
             UnknownName: The entity has no such attribute.
-            OutOfRange: A value that the NRM or the policy forbids, or that contradicts another of the same entity.
+            OutOfRange: A value that the NRM or the policy forbids, or that contradicts another one.
         """
         checked: list[SetAttribute] = []
-        after: dict[str, dict[str, AttributeValue]] = {}
         for action in actions:
-            self.read(action.entity_id, action.attribute)
             name = attribute(action.attribute).name
+            self.read(action.entity_id, name)
             value = check(name, action.value)
-            after.setdefault(action.entity_id, dict(self._values[action.entity_id]))[name] = value
             checked.append(SetAttribute(entity_id=action.entity_id, attribute=name, value=value))
-        for values in after.values():
-            check_together(values)
+        check_together(checked, topology=self._topology, values_of=self._values.__getitem__)
         return tuple(checked)
 
     def write(self, actions: Sequence[SetAttribute]) -> frozenset[str]:

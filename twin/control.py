@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
 
-from twin.attributes import attribute, check, check_together, describe, to_native
+from twin.attributes import attribute, check, describe
 from twin.commands import SetAttribute
-from twin.errors import AgainstAdvice, DigestMismatch, InvalidInput, InvalidTransition, OutOfRange, StaleRevision
+from twin.contradictions import check_together
+from twin.errors import AgainstAdvice, DigestMismatch, InvalidInput, InvalidTransition, StaleRevision
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -230,21 +231,10 @@ def plan(actions: Sequence[SetAttribute], *, topology: Topology) -> tuple[Planne
             raise InvalidInput(f"`{row.name}` of `{entity.id}` appears twice")
         seen.add(key)
         old = entity.attributes[row.name]
-        if not row.choices:
-            step = abs(float(to_native(row.name, value)) - float(to_native(row.name, old)))
-            if step > row.policy_step:
-                limit = f"{row.policy_step:g} {row.native_unit}"
-                raise OutOfRange(f"one change may move {row.label} by at most {limit}, not `{step:.3g}`")
         planned.append(
             PlannedAction(entity_id=entity.id, attribute=row.name, value=value, old_value=old, unit=row.unit)
         )
-    for entity_id in {a.entity_id for a in planned}:
-        check_together(
-            {
-                **topology.get(entity_id).attributes,
-                **{a.attribute: a.value for a in planned if a.entity_id == entity_id},
-            }
-        )
+    check_together(planned, topology=topology, values_of=lambda entity_id: topology.get(entity_id).attributes)
     if all(a.value == a.old_value for a in planned):
         raise InvalidInput("nothing would change: " + "; ".join(a.sentence for a in planned))
     return tuple(planned)

@@ -61,17 +61,21 @@ def draw_set_ups(
 ) -> dict[Procedure, tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Return (attempts, failures) by procedure, ``[num_times, num_cells]`` each, for sums of whole periods.
 
-    Attempts are Poisson around what the connections ask for; each fails with the fitted probability, or for want
-    of signal, or by collisions of preambles, or because random access is sick. Every successful RRC set-up attempts
-    one bearer.
+    Attempts are Poisson around what the connections ask for, and those of UEs that looked for a cell; each fails with
+    the fitted probability, or for want of signal, or by collisions of preambles, or because random access is sick.
+    Every successful RRC set-up attempts one bearer. (A UE of its own account tries again within the tick in which the
+    fitted chance lets it fail.)
     """
     expected = sums[..., CELL_FEATURES.index("attempts")]
     failing = sums[..., CELL_FEATURES.index("no_signal")]
+    connects = np.zeros(expected.shape[-1])
     if access is not None:
-        expected, failing = expected + access.knocks, failing + access.refused + access.knocks
-    lost = np.minimum(failing / np.maximum(expected, 1e-9), 1.0)
-    collided = contention(expected / np.maximum(sums[..., CELL_FEATURES.index("time_s")], 1e-9))[1]
-    attempts = rng.poisson(expected)
+        connects = access.connects
+        expected = expected + access.knocks
+        failing = failing + access.refused + access.knocks + access.unheard + access.collided
+    lost = np.minimum(failing / np.maximum(expected + connects, 1e-9), 1.0)
+    collided = contention(expected / np.maximum(sums[..., CELL_FEATURES.index("time_s")], 1e-9))[2]
+    attempts = rng.poisson(expected) + connects.astype(np.int64)
     drawn: dict[Procedure, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
     for name in PROCEDURES:
         chance = world.failures.probability(name, week_second=week_second, sim_time_s=sim_time_s)
@@ -82,10 +86,11 @@ def draw_set_ups(
     return drawn
 
 
-def preambles(sums: NDArray[np.float64], attempts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the random access preambles that attempts cost, those that collided and were repeated included."""
-    sent, _ = contention(attempts / np.maximum(sums[..., CELL_FEATURES.index("time_s")], 1e-9))
-    return np.rint(attempts * sent)
+def preambles(sums: NDArray[np.float64], attempts: NDArray[np.int64], access: RandomAccess) -> NDArray[np.float64]:
+    """Return the contention-based preambles that a cell received, those that collided and were repeated included."""
+    others = attempts - access.connects
+    _, received, _ = contention(others / np.maximum(sums[..., CELL_FEATURES.index("time_s")], 1e-9))
+    return np.rint(others * received + access.preambles)
 
 
 def set_ups_of(drawn: dict[Procedure, tuple[NDArray[np.int64], NDArray[np.int64]]]) -> SetUps:
@@ -177,7 +182,8 @@ def _traffic(feature: Columns) -> Columns:
         "DRB.PdcpSduVolumeDL": feature["bits"] / 1e6,
         "RRC.ConnMean": feature["connected"] / time_s,
         "DRB.MeanActiveUeDl": feature["active"] / time_s,
-        "DRB.RlcSduDelayDl": _ratio(feature["bit_delay"], feature["bits"], 1.0),
+        "DRB.RlcSduDelayDl": _ratio(feature["bit_air_delay"], feature["bits"], 1.0),
+        "vsData6gPacketDelay": _ratio(feature["bit_delay"], feature["bits"], 1.0),
         "DRB.RlcPacketDropRateDl": 100.0 * _ratio(feature["dropped_bits"], feature["offered_bits"], 1.0),
         "vsData6gUrllcViolation": 100.0 * _ratio(feature["late_bits"], feature["budgeted_bits"], 1.0),
     }
@@ -193,7 +199,7 @@ _MOBILITY_KPIS = dict(
         (
             "MM.HoPrepIntraReq", "MM.HoPrepIntraSucc", "MM.HoExeIntraReq", "MM.HoExeIntraSucc", "HO.IntraSys.TooEarly",
             "HO.IntraSys.TooLate", "HO.IntraSys.ToWrongCell", "vsData6gHoPingPong", "RRC.ReEstabAtt",
-            "RRC.ReEstabSuccWithUeContext", "vsData6gRadioLinkFailures",
+            "RRC.ReEstabSuccWithUeContext", "vsData6gRadioLinkFailures", "RACH.PreambleDedCell",
         ),
         strict=True,
     )
@@ -236,6 +242,7 @@ def _cell_columns(sums: NDArray[np.float64], set_ups: SetUps) -> Columns:
         "RRU.PrbUsedDl": feature["share"] * feature["prbs"] / np.maximum(feature["time_s"], 1e-9) ** 2,
         "PEE.AvgPower": feature["energy_j"] / np.maximum(feature["time_s"], 1e-9),
         "PEE.Energy": feature["energy_j"] / 3.6e6,
+        "vsData6gTransportLoss": 100.0 * _ratio(feature["transport_lost_bits"], feature["transport_bits"], 1.0),
     }
 
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from twin.radio.link import TDD_DOWNLINK_SHARE
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -54,7 +56,7 @@ DEEP_SLEEP, MICRO_SLEEP, ACTIVE_DL, ACTIVE_UL = 1.0, 55.0, 280.0, 110.0
 """TR 38.864 relative power of a category 1 station. Light sleep (25, 6 ms there and back) is left out: between two
 SSB bursts a cell that may get users at any time stays in micro sleep, which costs no time. What switching costs is
 left out too: deep sleep takes 50 ms there and back, less than a tick, and lasts for minutes."""
-UPLINK_SLOTS = 0.25
+UPLINK_SLOTS = 1.0 - TDD_DOWNLINK_SHARE
 """Share of slots for uplink in a usual TDD pattern; as busy as the downlink."""
 
 

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from twin.attributes import attribute, to_managed
+from twin.attributes import attribute, to_managed, to_native
 from twin.entities import Kind
 from twin.errors import InvalidInput
-from twin.faults import ActiveFault, Written
+from twin.faults import ActiveFault, Written, effect_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from twin.attributes import AttributeValue
@@ -113,26 +115,34 @@ def effects_of(active: tuple[ActiveFault, ...], scenario: Scenario) -> Effects:
 
 
 def strike(
-    row: Fault, order: ManageFault, *, scenario: Scenario, configuration: Configuration, sim_time_s: float
+    row: Fault,
+    order: ManageFault,
+    *,
+    scenario: Scenario,
+    configuration: Configuration,
+    right: Mapping[tuple[str, str], AttributeValue],
+    sim_time_s: float,
 ) -> ActiveFault:
     """Return a new fault, with its place or with the wrong values that it writes.
+
+    Args:
+        right: Right values by (entity, attribute) of what other faults have put wrong.
 
     Raises:
         InvalidInput: There is nothing to break, such as a cell without neighbours for a missing neighbour.
     """
-    effect = row.effect_at(order.severity)
     place_m, carrier_hz = None, 0.0
     if row.name in _RADIUS_M:
         place_m = _place(scenario, order.entity_id)
     if row.name == "external-interference":
         column = configuration.ids(Kind.CELL).index(order.entity_id)
         carrier_hz = 1e6 * float(configuration.numbers("arfcnDL")[column])
-    written = () if row.hidden else _written(row, order, effect, scenario, configuration)
+    written = () if row.hidden else _written(row, order, scenario, configuration, right)
     return ActiveFault(
         fault=row.name,
         entity_id=order.entity_id,
         severity=order.severity,
-        effect=effect,
+        effect=effect_of(row, order.severity, written),
         since_s=sim_time_s,
         place_m=place_m,
         radius_m=_RADIUS_M.get(row.name, 0.0),
@@ -171,20 +181,33 @@ def facing_neighbours(scenario: Scenario, cell_id: str) -> tuple[str, ...]:
 
 
 def _written(
-    row: Fault, order: ManageFault, effect: float, scenario: Scenario, configuration: Configuration
+    row: Fault,
+    order: ManageFault,
+    scenario: Scenario,
+    configuration: Configuration,
+    rights: Mapping[tuple[str, str], AttributeValue],
 ) -> tuple[Written, ...]:
-    cell_id = order.entity_id
+    cell_id, effect = order.entity_id, row.effect_at(order.severity)
+
+    def right(entity_id: str, name: str) -> AttributeValue:
+        return rights.get((entity_id, name), configuration.read(entity_id, name))
 
     def native(name: str) -> float:
-        ids = configuration.ids(attribute(name).kind)
-        return float(configuration.numbers(name)[ids.index(cell_id)])
+        return float(to_native(name, right(cell_id, name)))
+
+    def tilted(direction: int) -> AttributeValue:
+        limits = attribute("digitalTilt")
+        limit_deg = limits.policy_high if direction > 0 else limits.policy_low
+        room = abs(limit_deg - native("digitalTilt")) / row.severe
+        # Where a severe one has no room, all are smaller by one factor: a harder one stays a harder one.
+        return to_managed("digitalTilt", native("digitalTilt") + direction * effect * min(room, 1.0))
 
     wrong: dict[tuple[str, str], AttributeValue] = {}
     match row.name:
         case "excess-downtilt":
-            wrong[cell_id, "digitalTilt"] = _clipped("digitalTilt", native("digitalTilt") + effect)
+            wrong[cell_id, "digitalTilt"] = tilted(1)
         case "over-shooting":
-            wrong[cell_id, "digitalTilt"] = _clipped("digitalTilt", native("digitalTilt") - effect)
+            wrong[cell_id, "digitalTilt"] = tilted(-1)
             power_dbm = native("configuredMaxTxPower") + _OVER_SHOOTING_POWER_DB
             wrong[cell_id, "configuredMaxTxPower"] = _clipped("configuredMaxTxPower", power_dbm)
         case "pci-collision":
@@ -202,9 +225,9 @@ def _written(
         case _:
             wrong[cell_id, "energySavingControl"] = "toBeEnergySaving"
     written = tuple(
-        Written(entity_id=entity_id, attribute=name, wrong=value, right=configuration.read(entity_id, name))
+        Written(entity_id=entity_id, attribute=name, wrong=value, right=right(entity_id, name))
         for (entity_id, name), value in wrong.items()
-        if configuration.read(entity_id, name) != value
+        if right(entity_id, name) != value
     )
     if not written:
         raise InvalidInput(f"`{row.name}` finds nothing to break at `{order.entity_id}`; choose another place")

@@ -7,18 +7,25 @@ travel to the instructor alone. What faults do to the model is :mod:`twin.fault_
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import hashlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from twin.attributes import to_native
 from twin.commands import SetAttribute
 from twin.entities import AdministrativeState, Kind
-from twin.errors import InvalidInput, NotFound, OutOfRange, UnknownName
+from twin.errors import InvalidInput, OutOfRange, UnknownName
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from twin.attributes import AttributeValue
     from twin.commands import ManageFault
+
+REPAIRED_SHARE = 0.8
+"""A number is put right when at least this share of the way back to the right value is gone."""
+MILDEST_DRAWN = 0.2
+"""A drawn severity is at least this: below, many faults drown in the noise of a minute."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +56,11 @@ class Fault:
     def effect_at(self, severity: float) -> float:
         """Return the effect at a severity of 0..1."""
         return self.mild + (self.severe - self.mild) * severity
+
+    @property
+    def span(self) -> str:
+        """What severity 0..1 spans, in words."""
+        return self.effect if self.mild == self.severe else f"{self.mild:g}..{self.severe:g}: {self.effect}"
 
 
 _CELL = (Kind.CELL,)
@@ -282,43 +294,65 @@ def checked(order: ManageFault, *, kind: Kind) -> Fault:
     return row
 
 
-def without(active: Iterable[ActiveFault], order: ManageFault) -> tuple[ActiveFault, tuple[ActiveFault, ...]]:
-    """Return the fault that an order clears, and the others.
+def drawn_severity(*parts: object) -> float:
+    """Return a severity that the same parts (seed, number, fault, entity) always give, `MILDEST_DRAWN` to 1."""
+    digest = hashlib.sha256("\n".join(str(part) for part in parts).encode()).digest()
+    share = int.from_bytes(digest[:8], "big") / 2**64
+    return round(MILDEST_DRAWN + (1.0 - MILDEST_DRAWN) * share, 2)
 
-    Raises:
-        NotFound: It is not there.
+
+def is_put_right(
+    fault: str,
+    entity_id: str,
+    written: Iterable[Written],
+    *,
+    read: Callable[[str, str], AttributeValue],
+    struck: Iterable[Written],
+) -> bool:
+    """Return whether orders have mended a misconfiguration: every value that it wrote is put right.
+
+    Identities are right when they differ, other words when they are the right ones, numbers when `REPAIRED_SHARE` of
+    the way back is gone or more. A value that some fault wrote is never right, whichever fault that was.
+
+    Args:
+        written: What this fault wrote.
+        read: Returns the present value of an attribute of an entity.
+        struck: What all faults wrote, this one included.
     """
-    everything = tuple(active)
-    rest = tuple(one for one in everything if (one.fault, one.entity_id) != (order.fault, order.entity_id))
-    if len(rest) == len(everything):
-        raise NotFound(f"`{order.entity_id}` has no active fault `{order.fault}`; nothing to clear")
-    return next(one for one in everything if one not in rest), rest
-
-
-def repaired(active: Iterable[ActiveFault], order: SetAttribute, *, before: AttributeValue) -> tuple[ActiveFault, ...]:
-    """Return the faults left after an order: a restart wakes a sleeping cell, another value ends a mistake."""
-    left: list[ActiveFault] = []
-    for one in active:
-        if (
-            one.fault == "sleeping-cell"
-            and one.entity_id == order.entity_id
-            and order.attribute == "administrativeState"
-            and before == AdministrativeState.LOCKED.value
-            and order.value == AdministrativeState.UNLOCKED.value
-        ):
+    own = tuple(written)
+    if fault == "pci-collision":
+        identities = [read(one, "nRPCI") for one in (entity_id, *(w.entity_id for w in own))]
+        return len(set(identities)) == len(identities)
+    wrong = {(one.entity_id, one.attribute, one.wrong) for one in struck}
+    for one in own:
+        value = read(one.entity_id, one.attribute)
+        if value == one.right:
             continue
-        if one.written:
-            kept = tuple(
-                w
-                for w in one.written
-                if (w.entity_id, w.attribute) != (order.entity_id, order.attribute) or w.wrong == order.value
-            )
-            if not kept:
-                continue
-            left.append(replace(one, written=kept))
-        else:
-            left.append(one)
-    return tuple(left)
+        if isinstance(value, str) or isinstance(one.right, str) or isinstance(one.wrong, str):
+            return False
+        back = (float(value) - float(one.wrong)) / (float(one.right) - float(one.wrong))
+        if back < REPAIRED_SHARE or (one.entity_id, one.attribute, value) in wrong:
+            return False
+    return True
+
+
+def effect_of(fault_row: Fault, severity: float, written: Iterable[Written]) -> float:
+    """Return the effect that a fault has: what it wrote where it could not write all that the severity asks for."""
+    own = tuple(written)
+    match fault_row.name:
+        case "excess-downtilt" | "over-shooting":
+            tilts = [one for one in own if one.attribute == "digitalTilt"]
+            return sum(abs(_degrees(one.wrong) - _degrees(one.right)) for one in tilts)
+        case "pci-collision":
+            return float(len(own))
+        case "missing-neighbour":
+            return len(own) / 2.0
+        case _:
+            return fault_row.effect_at(severity)
+
+
+def _degrees(tilt: AttributeValue) -> float:
+    return float(to_native("digitalTilt", tilt))
 
 
 def from_document(row: Mapping[str, object]) -> ActiveFault:

@@ -1,7 +1,8 @@
 """Mobility of connected UEs: event A3, handover preparation and execution, radio link failure, re-establishment.
 
-One gNB-CU serves the city, each site is one of its DUs: every handover is inside of one gNB (the "intra" counters of
-TS 28.552 5.1.1.6.2), and every re-establishment finds the UE's context. Neighbours on another carrier are treated
+One gNB-CU serves the city, each site is one of its DUs: every handover is inside of one gNB, between sites from DU to
+DU (TS 38.401 8.2.1), hence the "intra" counters (preparations TS 28.552 5.1.3.7.1, executions 5.1.1.6.2), and every
+re-establishment finds the UE's context. Neighbours on another carrier are treated
 like those on the same: by RSRP, with no measurement gaps. Frequency-specific offsets (Ofn, Ofp) and the offset of the
 serving cell (Ocp) are zero.
 """
@@ -50,14 +51,20 @@ MEASUREMENT_PERIOD_S = 0.2
 INTERRUPTION_S = 0.05
 """A UE in handover gets no data for this time: RRC processing 10 ms (TS 38.331 12), search, fine synchronisation and
 random access on the target (TS 38.133 6.1.1.2)."""
+REFUSED_S = 2.0
+"""A cell that refused a preparation is not asked again by the same source for this time: an assumption of ours, of the
+size of the timers that products have for it."""
 PING_PONG_S = 2.0
 """Back in the cell just left within this time."""
 MOBILITY_FEATURES = (
     "prepare", "prepared", "execute", "executed", "too_early", "too_late", "wrong_cell", "ping_pong",
-    "re_establish", "re_established", "link_failures",
+    "re_establish", "re_established", "link_failures", "dedicated",
 )  # fmt: skip
 """Columns of the mobility counts of each cell."""
 _COLUMN = {name: place for place, name in enumerate(MOBILITY_FEATURES)}
+CALLS = ("connect", "unheard", "again")
+"""Columns of :attr:`Mobility.calls`: new connections asked for, those of them that failed for want of signal, and
+re-establishments whose preamble the cell can hear."""
 
 
 def strongest(
@@ -197,6 +204,8 @@ class Mobility:
         serving: ``[num_ues] int64`` cell column, -1 = none.
         served_share: ``[num_ues] float32`` part of this tick in which the UE can be sent data.
         counts: ``[num_cells, len(MOBILITY_FEATURES)] float64`` since somebody cleared them.
+        calls: ``[num_cells, len(CALLS)] float64`` random accesses of UEs without a cell in this tick.
+        called: Whether there are any.
     """
 
     def __init__(
@@ -216,6 +225,8 @@ class Mobility:
         self.serving = np.full(ues, -1, dtype=np.int64)
         self.served_share = np.ones(ues, dtype=np.float32)
         self.counts = np.zeros((cells, len(MOBILITY_FEATURES)))
+        self.calls, self.called = np.zeros((cells, len(CALLS))), False
+        self._refused_s = np.zeros((cells, slots), dtype=np.float32)
         self._busy = np.ones(ues, dtype=bool)
         self._filtered_dbm = np.full((ues, 1 + slots), np.nan, dtype=np.float32)
         self._waited_s = np.full((ues, slots), -1.0, dtype=np.float32)
@@ -302,6 +313,9 @@ class Mobility:
             rng: Decides whose random access fails and whose connection to a closed cell ends.
         """
         self.served_share.fill(1.0)
+        if self.called:
+            self.calls[:] = 0.0
+            self.called = False
         reports, failures, lost = self._handover(
             rsrp_dbm, sinr_db, self.serving, self._relations.neighbour, self._enter_db, self._leave_db,
             self._time_to_trigger_s, self._floor_dbm, self._busy, self._filtered_dbm, self._waited_s, self._triggered,
@@ -313,6 +327,7 @@ class Mobility:
         if reports:
             rows = np.flatnonzero((self._report >= 0) & ~self._failed)
             self._hand_over(rows, self._report[rows], sinr_db, quality, dt_s, rng)
+        np.maximum(self._refused_s - np.float32(dt_s), np.float32(0.0), out=self._refused_s)
         if self._unsteady:
             self._drain(rsrp_dbm, sinr_db, quality, dt_s, rng)
             self._leave_closed(dt_s, rng)
@@ -332,6 +347,7 @@ class Mobility:
             "out_of_sync_s": self._out_of_sync_s,
             "since_handover_s": self._since_s,
             "came_from": self._came_from,
+            "refused_s": self._refused_s,
             **self._outages.arrays(),
         }
 
@@ -349,17 +365,22 @@ class Mobility:
         rng: np.random.Generator,
     ) -> None:
         """Prepare and execute handovers to neighbours."""
+        asks = self._refused_s[self.serving[rows], slots] <= 0.0
+        rows, slots = rows[asks], slots[asks]
         source = self.serving[rows]
         target = self._relations.neighbour[source, slots].astype(np.int64)
         prepared = self._found[source, slots]
         self._count("prepare", source)
         granted = self._open[prepared]
+        self._refused_s[source[~granted], slots[~granted]] = REFUSED_S
         rows, source, target, prepared = rows[granted], source[granted], target[granted], prepared[granted]
         self._count("prepared", source)
         self._count("execute", source)
         # The command travels over the old link; where that no longer carries it, the UE knows of nothing.
         told = sinr_db[rows] >= Q_OUT_DB
         arrives = (prepared == target) & (quality(rows, target) >= Q_OUT_DB)
+        # The target hears the preamble kept for this UE, whatever becomes of the access then.
+        self._count("dedicated", target[told & arrives])
         if self._unsteady:
             arrives &= rng.random(len(rows)) >= self._access_loss[target]
         astray = told & ~arrives
@@ -429,6 +450,9 @@ class Mobility:
         again = outages.cell[due] >= 0
         self._count("re_establish", chosen[again])
         heard = quality(due, chosen) >= Q_OUT_DB
+        self.called = True
+        for place, cells in enumerate((chosen[~again], chosen[~again & ~heard], chosen[again & heard])):
+            np.add.at(self.calls[:, place], cells, 1.0)
         outages.begin(due[~heard], cell=-1, source=-1, wait_s=SEARCH_S)
         due, chosen, again = due[heard], chosen[heard], again[heard]
         back, where = due[again], chosen[again]

@@ -25,7 +25,8 @@ class Kpi:
         low: Smallest possible value.
         high: Largest possible value.
         good: Which direction is good for the user ("up", "down" or "none").
-        reduce: How several entities or periods combine: arithmetic mean or sum.
+        reduce: How several entities or periods combine: arithmetic mean, sum or maximum. Ratios, too, are averaged
+            as they stand: a quiet entity or period counts as much as a busy one.
         in_past: False when the coarse history cannot agree with the live model.
         watched: True when the detector looks at it.
         decimals: Digits after the point in answers.
@@ -40,7 +41,7 @@ class Kpi:
     low: float
     high: float
     good: Literal["up", "down", "none"]
-    reduce: Literal["mean", "sum"]
+    reduce: Literal["mean", "sum", "max"]
     source: str
     in_past: bool = True
     watched: bool = False
@@ -94,7 +95,7 @@ KPIS: tuple[Kpi, ...] = (
             "resource usage",
             "busy",
         ),
-        source="TS 28.552 5.1.1.2.1",
+        source="TS 28.552 5.1.1.2.1, of the PRBs that common signals and sensing leave",
     ),
     Kpi(
         name="DRB.PdcpSduVolumeDL",
@@ -106,7 +107,7 @@ KPIS: tuple[Kpi, ...] = (
         good="none",
         reduce="sum",
         words=("volume", "traffic", "traffic volume", "data volume", "downloaded data"),
-        source="TS 28.552 5.1.2.1.1",
+        source="TS 28.552 5.1.2.1.1.1",
     ),
     Kpi(
         name="RRC.ConnMean",
@@ -135,7 +136,7 @@ KPIS: tuple[Kpi, ...] = (
     ),
     Kpi(
         name="DRB.RlcSduDelayDl",
-        label="downlink delay",
+        label="downlink delay in the cell",
         unit="ms",
         kinds=_CELL_SLICE,
         low=0,
@@ -144,7 +145,20 @@ KPIS: tuple[Kpi, ...] = (
         reduce="mean",
         watched=True,
         words=("delay", "latency", "lag"),
-        source="TS 28.552 5.1.1.1.3 (there in 0.1 ms)",
+        source="TS 28.552 5.1.3.3.3 (there in 0.1 ms): within the gNB, without the transport network",
+    ),
+    Kpi(
+        name="vsData6gPacketDelay",
+        label="end-to-end downlink delay",
+        unit="ms",
+        kinds=_CELL_SLICE,
+        low=0,
+        high=1e4,
+        good="down",
+        reduce="mean",
+        watched=True,
+        words=("end-to-end delay", "end to end delay", "packet delay", "end-to-end latency", "total delay"),
+        source="vendor extension: from the core to the UE, transport network included",
     ),
     Kpi(
         name="RRC.ConnEstabAtt",
@@ -249,7 +263,7 @@ KPIS: tuple[Kpi, ...] = (
         in_past=False,
         decimals=0,
         words=("handovers", "handover", "ho successes", "outgoing handovers"),
-        source="TS 28.552 5.1.1.6.2.2",
+        source="TS 28.552 5.1.1.6.2.2 (one gNB-CU, the sites are its DUs)",
     ),
     Kpi(
         name="PEE.AvgPower",
@@ -262,7 +276,7 @@ KPIS: tuple[Kpi, ...] = (
         reduce="mean",
         decimals=0,
         words=("power consumption", "energy", "power draw", "consumption", "energy use"),
-        source="TS 28.552 5.1.1.19.2.1",
+        source="TS 28.552 5.1.1.19.2.1 (there of a physical network function, here of a cell)",
     ),
     Kpi(
         name="RRU.PrbUsedDl",
@@ -284,7 +298,7 @@ KPIS: tuple[Kpi, ...] = (
         high=3300,
         good="none",
         reduce="mean",
-        source="TS 28.552 5.1.1.2.6",
+        source="TS 28.552 5.1.1.2.6, less common signals and sensing",
     ),
     Kpi(
         name="DRB.RlcPacketDropRateDl",
@@ -299,6 +313,18 @@ KPIS: tuple[Kpi, ...] = (
         source="TS 28.552 5.1.3.2.2 (there per million)",
     ),
     Kpi(
+        name="vsData6gTransportLoss",
+        label="share of the cell's data lost in transport",
+        unit="%",
+        kinds=_CELL,
+        low=0,
+        high=100,
+        good="down",
+        reduce="mean",
+        decimals=3,
+        source="vendor extension: M/M/1/K along the way from the core to the site",
+    ),
+    Kpi(
         name="vsData6gUrllcViolation",
         label="share of data over its delay budget",
         unit="%",
@@ -308,7 +334,7 @@ KPIS: tuple[Kpi, ...] = (
         good="down",
         reduce="mean",
         decimals=2,
-        source="vendor extension: P(delay > budget) over users with a budget",
+        source="vendor extension: P(end-to-end delay > budget) over the data of users with a budget",
     ),
     Kpi(
         name="RRC.ConnMax",
@@ -318,13 +344,26 @@ KPIS: tuple[Kpi, ...] = (
         low=0,
         high=100000.0,
         good="none",
-        reduce="mean",
+        reduce="max",
         in_past=False,
         source="TS 28.552 5.1.1.4.2",
     ),
     Kpi(
         name="RACH.PreambleACell",
         label="random access preambles",
+        unit="",
+        kinds=_CELL,
+        low=0,
+        high=10000000.0,
+        good="none",
+        reduce="sum",
+        decimals=0,
+        in_past=False,
+        source="TS 28.552 5.1.1.20.1",
+    ),
+    Kpi(
+        name="RACH.PreambleDedCell",
+        label="random access preambles of handovers",
         unit="",
         kinds=_CELL,
         low=0,
@@ -386,7 +425,7 @@ KPIS: tuple[Kpi, ...] = (
         reduce="sum",
         decimals=0,
         in_past=False,
-        source="TS 28.552 5.1.1.6.2",
+        source="TS 28.552 5.1.3.7.1.1 (one gNB-CU, the sites are its DUs)",
     ),
     Kpi(
         name="MM.HoPrepIntraSucc",
@@ -399,7 +438,7 @@ KPIS: tuple[Kpi, ...] = (
         reduce="sum",
         decimals=0,
         in_past=False,
-        source="TS 28.552 5.1.1.6.2",
+        source="TS 28.552 5.1.3.7.1.2 (one gNB-CU, the sites are its DUs)",
     ),
     Kpi(
         name="MM.HoExeIntraReq",
@@ -412,7 +451,7 @@ KPIS: tuple[Kpi, ...] = (
         reduce="sum",
         decimals=0,
         in_past=False,
-        source="TS 28.552 5.1.1.6.2",
+        source="TS 28.552 5.1.1.6.2.1 (one gNB-CU, the sites are its DUs)",
     ),
     Kpi(
         name="HO.IntraSys.TooEarly",
@@ -512,7 +551,7 @@ KPIS: tuple[Kpi, ...] = (
         good="down",
         reduce="sum",
         decimals=4,
-        source="TS 28.552 5.1.1.19.3",
+        source="TS 28.552 5.1.1.19.3 (there of a physical network function, here of a cell)",
     ),
     Kpi(
         name="vsData6gSensingSnr",

@@ -84,7 +84,7 @@ class LiveCounts:
         return counters.SetUps(
             attempts=drawn["rrc"][0][0],
             failures=drawn["rrc"][1][0],
-            preambles=counters.preambles(sums, drawn["rrc"][0][0]),
+            preambles=counters.preambles(sums, drawn["rrc"][0][0], chance.access),
             rrc_percent=self.windows["rrc"].percent(),
             drb_percent=self.windows["drb"].percent(),
         )

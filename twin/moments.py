@@ -38,7 +38,7 @@ MAX_NEED = 0.12
 MAX_CROWD_NEED = 0.025
 
 CELL_FEATURES = (*CELL_SUMS, "time_s", "energy_j", "prbs")
-"""Columns of the additive sums that KPIs are made from, all times seconds; `prbs` are those of a cell on the air."""
+"""Columns of the additive sums that KPIs are made from, all times seconds; `prbs` are those for data of a cell on the air."""
 SLICE_FEATURES = (*SLICE_SUMS, "time_s", "prbs")
 """`share` and `prbs` (in use) are means over the cells on the air."""
 _SHARE, _TIME, _ENERGY, _PRBS = (CELL_FEATURES.index(name) for name in ("share", "time_s", "energy_j", "prbs"))
@@ -65,14 +65,17 @@ class Carriers:
         idle: ``[C] float32`` share of resources for common signals, see :func:`idle_activity`, and for sensing.
         beam_gain_db: ``[C] float32`` what a beam adds for the user it points at and for nobody else, None = nothing.
         noise_mw: ``[C] float32`` thermal noise and noise figure.
-        num_prb: ``[C] float64``.
-        rate_hz: ``[C] float32`` bandwidth for user data; spectral efficiency already counts the usual overhead.
+        num_prb: ``[C] float64`` left for data by common signals and sensing.
+        carrier_hz: ``[C] float64`` says which share of time is downlink, None = all of it.
+        rate_hz: ``[C] float32`` modulation symbols per second for user data; the spectral efficiency already counts the
+            usual overhead.
         beam_gain: ``[C] float32`` the gain of the beams as a factor, None where no cell has any.
     """
 
     bandwidth_hz: NDArray[np.float64]
     idle: NDArray[np.float32]
     beam_gain_db: NDArray[np.float32] | None = None
+    carrier_hz: NDArray[np.float64] | None = None
     noise_mw: NDArray[np.float32] = field(init=False)
     num_prb: NDArray[np.float64] = field(init=False)
     rate_hz: NDArray[np.float32] = field(init=False)
@@ -80,10 +83,13 @@ class Carriers:
 
     def __post_init__(self) -> None:
         beams = self.beam_gain_db is not None and bool(self.beam_gain_db.any())
+        symbols_hz = np.array([link.symbols_per_s(hz) for hz in self.bandwidth_hz])
+        if self.carrier_hz is not None:
+            symbols_hz *= link.downlink_share(self.carrier_hz)
         for name, value in {
             "noise_mw": np.array([link.noise_mw(hz) for hz in self.bandwidth_hz], dtype=np.float32),
-            "num_prb": np.array([float(link.num_resource_blocks(hz)) for hz in self.bandwidth_hz]),
-            "rate_hz": (self.bandwidth_hz * (1.0 - self.idle) / (1.0 - IDLE_ACTIVITY)).astype(np.float32),
+            "num_prb": np.array([link.num_resource_blocks(hz) for hz in self.bandwidth_hz]) * (1.0 - self.idle),
+            "rate_hz": (symbols_hz * (1.0 - self.idle) / (1.0 - IDLE_ACTIVITY)).astype(np.float32),
             "beam_gain": np.float32(10.0) ** (self.beam_gain_db / np.float32(10.0)) if beams else None,
         }.items():
             object.__setattr__(self, name, value)

@@ -13,9 +13,11 @@ import numpy as np
 
 from twin import traffic
 from twin.entities import LandUse
+from twin.errors import InvalidInput
 from twin.moments import MAX_CROWD_NEED, MAX_NEED
 from twin.radio.blockage import footprints_of
 from twin.radio.landscape import indoor_points
+from twin.setup_failures import ATTEMPTS_PER_CONNECTION_S
 from twin.traffic.groups import profiles
 
 if TYPE_CHECKING:
@@ -31,8 +33,10 @@ CONNECTIONS_PER_CELL = 60.0
 """Connected subscribers of the crowd per cell in the busy hour."""
 APPETITE_SIGMA = 0.3
 """Lasting difference between points of the crowd in the logarithm of demand."""
-MACHINES_PER_M2 = 1.0
-"""A million per square kilometre: the connection density that IMT-2020 asks for (ITU-R M.2410 section 4.8)."""
+METER_PERIOD_S = 60.0
+"""A meter reports once a minute (:data:`twin.traffic.groups.GROUPS`)."""
+METERS_PER_CONNECTION = METER_PERIOD_S * ATTEMPTS_PER_CONNECTION_S
+"""Each report is a connection of its own, kept for ten seconds; so many meters make one that is there on the mean."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +51,7 @@ class Level:
     """
 
     month_byte: float = 20e9
-    subscriptions_per_mhz: float = 11.5
+    subscriptions_per_mhz: float = 13.5
 
     @property
     def busy_hour_bps(self) -> float:
@@ -62,14 +66,27 @@ class Level:
         return self.busy_hour_bps * self.subscriptions_per_mhz / 1e6
 
 
+def num_users(scenario: Scenario) -> int:
+    """Return how many users a scenario has, UEs and points of the crowd together."""
+    return len(scenario.ues) + (POINTS_PER_CELL * len(scenario.cells) if scenario.ues else 0)
+
+
 class People:
     """All users of a scenario: rows 0..num_ues-1 are its UEs, the rest is the crowd.
+
+    A UE is somebody who uses his phone now, in the mean with the appetite of twenty subscriptions; the crowd stands
+    for all others. Both together want the level.
 
     Args:
         scenario: Gives the UEs.
         rng: Source of the crowd and of its noise.
         walls: Source of what stands between indoor users and the street.
         level: How much they want; None = as the scenario says.
+        demand: What share of it is wanted when; None = the measured weeks of the scenario, without any the
+            parametric model.
+
+    Raises:
+        InvalidInput: `demand` answers for another number of users.
 
     Attributes:
         points: Where each user is at home.
@@ -85,7 +102,13 @@ class People:
     """
 
     def __init__(
-        self, scenario: Scenario, *, rng: np.random.Generator, walls: np.random.Generator, level: Level | None = None
+        self,
+        scenario: Scenario,
+        *,
+        rng: np.random.Generator,
+        walls: np.random.Generator,
+        level: Level | None = None,
+        demand: traffic.TrafficModel | None = None,
     ) -> None:
         ues, sites = scenario.ues, scenario.sites
         self.num_ues = len(ues)
@@ -93,11 +116,17 @@ class People:
         sst = {part.id: part.sst for part in scenario.slices}
         slices = [part.id for part in scenario.slices]
         self.profile = np.array([table.code(ue.group, sst[ue.slice_id]) for ue in ues], dtype=np.int64)
-        crowd = POINTS_PER_CELL * len(scenario.cells) if ues else 0
+        crowd = num_users(scenario) - len(ues)
         like = rng.integers(0, max(len(ues), 1), crowd)
         home_m = np.array([ue.home_m for ue in ues], dtype=np.float32).reshape(-1, 2)
         crowd_m = home_m[like] + rng.normal(0.0, OFFSET_M, (crowd, 2)).astype(np.float32)
         indoor = np.array([ue.indoor for ue in ues], dtype=bool)
+        site_m = np.array([site.position_m[:2] for site in sites], dtype=np.float32).reshape(-1, 2)
+        country_sites = {cell.site_id for cell in scenario.cells if cell.environment == "RMa"}
+        rural = np.zeros(len(ues), dtype=bool)
+        if country_sites and ues:
+            nearest = np.hypot(*np.moveaxis(home_m[:, None] - site_m[None], -1, 0)).argmin(axis=1)
+            rural = np.array([site.id in country_sites for site in sites], dtype=bool)[nearest]
         # Who stands for others lives as high as his model does.
         storeys = footprints_of(scenario.buildings, scenario.extent_m).storeys(home_m)
         self.points: Points = indoor_points(
@@ -105,6 +134,7 @@ class People:
             np.concatenate([indoor, indoor[like]]),
             rng=walls,
             storeys=np.concatenate([storeys, storeys[like]]),
+            rural=np.concatenate([rural, rural[like]]),
         )
         curve = np.array([uses.index(ue.land_use) for ue in ues], dtype=np.int64)
         curve = np.where(table.keeps_hours[self.profile], curve, traffic.FLAT)
@@ -114,32 +144,35 @@ class People:
         self.sessions = traffic.SessionModel()
         self.busy_duty = table.busy_duty[self.profile].astype(np.float32)
         self.busy_rate_bps = (self.busy_duty * self.sessions.mean_rate_bps[self.profile]).astype(np.float32)
-        self.busy_demand_bps = self._crowd_demand(scenario, like, level or Level(month_byte=scenario.month_byte), rng)
         self.busy_connected = np.full(crowd, CONNECTIONS_PER_CELL * len(scenario.cells) / max(crowd, 1), "f4")
+        self.busy_demand_bps = self._crowd_demand(scenario, like, level or Level(month_byte=scenario.month_byte), rng)
         self.is_crowd = np.arange(len(ues) + crowd) >= len(ues)
         self.max_need = np.where(self.is_crowd, MAX_CROWD_NEED, MAX_NEED).astype(np.float32)
-        site_m = np.array([site.position_m[:2] for site in sites], dtype=np.float32).reshape(-1, 2)
         apart = np.hypot(*np.moveaxis(crowd_m[:, None] - site_m[None], -1, 0))
         district = apart.argmin(axis=1) if crowd else np.zeros(0, dtype=np.int64)
-        self.traffic: traffic.TrafficModel = traffic.ParametricTraffic(
-            self.activity_row,
-            district,
-            num_districts=len(sites),
-            rng=rng,
-            curves=None if scenario.demand_curves is None else traffic.WeekCurves(scenario.demand_curves),
+        if demand is None and scenario.demand_curves is not None:
+            demand = traffic.MeasuredTraffic(traffic.WeekCurves(scenario.demand_curves), self.activity_row)
+        self.traffic: traffic.TrafficModel = demand or traffic.ParametricTraffic(
+            self.activity_row, district, num_districts=len(sites), rng=rng
         )
+        answered = self.traffic.share(np.zeros(1), np.zeros(1)).shape
+        if answered != (1, len(ues) + crowd):
+            raise InvalidInput(
+                f"the traffic model answers `{answered}` for one time and {len(ues) + crowd} users;"
+                " make it for as many as `twin.people.num_users` says"
+            )
 
     def _crowd_demand(
         self, scenario: Scenario, like: NDArray[np.int64], level: Level, rng: np.random.Generator
     ) -> NDArray[np.float32]:
-        """Return the busy-hour demand of each point: people share the level, machines stand for their density."""
+        """Return the busy-hour demand of each point: people share what UEs leave of the level, meters report."""
         table = profiles()
         appetite = self.busy_rate_bps[like] * np.exp(APPETITE_SIGMA * rng.standard_normal(len(like)))
         machine = np.array([sst == 3 for _, sst in table.keys], dtype=bool)[self.profile[like]]
-        west, south, east, north = scenario.extent_m
-        machines = MACHINES_PER_M2 * (east - west) * (north - south)
+        machines = METERS_PER_CONNECTION * float(self.busy_connected[machine].sum())
         each_bps = float(self.busy_rate_bps[like][machine].mean()) if machine.any() else 0.0
-        wanted_bps = level.busy_hour_bps_per_hz * sum(cell.bandwidth_hz for cell in scenario.cells)
+        level_bps = level.busy_hour_bps_per_hz * sum(cell.bandwidth_hz for cell in scenario.cells)
+        wanted_bps = max(level_bps - float(self.busy_rate_bps.sum()), 0.0)
         part = np.zeros(len(like))
         for mine, total_bps in ((~machine, wanted_bps), (machine, machines * each_bps)):
             part[mine] = total_bps * appetite[mine] / max(float(appetite[mine].sum()), 1e-9)

@@ -34,9 +34,10 @@ WEAK_RSRP_DBM = -110.0
 
 CELL_SUMS = (
     "share", "bits", "connected", "active", "rsrp", "sinr", "cqi", "bit_delay", "attempts", "no_signal", "rsrq",
-    "weak", "offered_bits", "dropped_bits", "budgeted_bits", "late_bits",
+    "weak", "offered_bits", "dropped_bits", "budgeted_bits", "late_bits", "bit_air_delay",
 )  # fmt: skip
 """Sums over the users of a cell, per second. Levels in decibel are weighted by connections, delays by bits."""
 SLICE_SUMS = (
     "share", "bits", "connected", "active", "bit_delay", "offered_bits", "dropped_bits", "budgeted_bits", "late_bits",
+    "bit_air_delay",
 )  # fmt: skip

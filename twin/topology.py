@@ -118,15 +118,17 @@ class Topology:
         return max(self._by_index, default=-1) + 1
 
     def with_entities(self, entities: Iterable[Entity]) -> Topology:
-        """Return the next revision with more entities; one whose index is known replaces the one that has it.
+        """Return the next revision with more entities; one whose id and index are known replaces its older self.
 
         Raises:
-            InvalidInput: An id is taken by another index, or an index leaves a gap.
+            InvalidInput: An id is taken by another index, an index by another id, or an index leaves a gap.
         """
         rows = dict(self._by_index)
+        index_of = {entity.id: entity.index for entity in self.entities}
         for entity in entities:
-            taken = self._by_id.get(entity.id)
-            if (taken is not None and taken.index != entity.index) or entity.index > len(rows):
+            here = rows.get(entity.index)
+            at = index_of.setdefault(entity.id, entity.index)
+            if at != entity.index or entity.index > len(rows) or (here is not None and here.id != entity.id):
                 raise InvalidInput(
                     f"`{entity.id}` cannot have the index `{entity.index}`: ids are unique and indices dense"
                 )

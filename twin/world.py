@@ -83,6 +83,7 @@ class World:
             bandwidth_hz=self.bandwidth_hz,
             idle=with_sensing(idle_activity(self.stated("ssbPeriodicity", SSB_PERIOD_MS)), sensing),
             beam_gain_db=sectors.beam_gain_db,
+            carrier_hz=sectors.carrier_hz.copy(),
         )
         self.noise_mw = self.carriers.noise_mw
         self.power = power_model(cells, model=scenario.energy_model)

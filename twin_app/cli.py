@@ -24,7 +24,7 @@ from rich.table import Table
 from twin.errors import TwinError
 from twin_app.cli_access import certs_app, token_app
 from twin_app.cli_scenes import scenes_app
-from twin_app.cli_what_if import shadow_in_words, wait_for_shadow, what_if
+from twin_app.cli_what_if import action_of, shadow_in_words, wait_for_shadow, what_if
 
 app = typer.Typer(
     name="twin",
@@ -220,6 +220,35 @@ def ask(
 def _without_marks(text: str) -> str:
     """Leave the evidence marks to --json and the page, where they lead somewhere."""
     return re.sub(r" ?\[e\d+(\.\d+)?\]", "", text)
+
+
+@app.command()
+def propose(
+    changes: Annotated[
+        list[str],
+        typer.Argument(
+            help='Such as "cell-7-2 a3Offset 2", with a 3GPP name and unit, or in the words and units of people:'
+            ' "cell-7-2 A3 offset 1"; several are one change.'
+        ),
+    ],
+    reason: Annotated[str, typer.Option("--reason", help="Why; it stands in the journal.")] = "",
+    scene: InScene = None,
+    url: Url = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for what the shadow twin says of it.")] = True,
+) -> None:
+    """Propose to change managed attributes: any of docs/tables.md; nothing changes before somebody approves."""
+    client = _client(url, data_dir, scene)
+    body = {"reason": reason, "actions": [action_of(text) for text in changes]}
+    change = client.post("/v1/changes", body)
+    if wait:
+        change = wait_for_shadow(client, change)
+    if as_json:
+        _print_json(change)
+        return
+    _print_plan(change)
+    _err.print(f"To carry it out: twin approve {change['id']}", highlight=False)
 
 
 @app.command()
@@ -468,14 +497,24 @@ def fault_list(scene: InScene = None, url: Url = None, data_dir: DataDir = None,
         return
     _print_rows(bench["catalogue"], {"name": "fault", "title": "what it does"}, nothing="no faults known")
     for one in bench["active"]:
-        one["fix"] = (
-            "; ".join(f"{f['attribute']} of {f['entity']} = {f['meaning']}" for f in one["fix"]) or one["remedy"]
-        )
+        one["fix"] = _fix_in_words(one["fix"]) or one["remedy"]
     _print_rows(
         bench["active"],
         {"fault": "injected", "entity": "at", "severity": "severity", "repaired": "repaired", "fix": "right fix"},
         nothing="nothing is injected",
     )
+
+
+def _fix_in_words(steps: list[dict[str, Any]]) -> str:
+    """Return the right fix; a second value of the same attribute is another change, after the first."""
+    told: list[str] = []
+    seen: set[tuple[str, str]] = set()
+    for step in steps:
+        what = f"{step['attribute']} of {step['entity']} = {step['meaning']}"
+        key = (step["entity"], step["attribute"])
+        told.append(f"when that is done, as a second change: {what}" if key in seen else what)
+        seen.add(key)
+    return "; ".join(told)
 
 
 @app.command()

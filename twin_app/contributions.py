@@ -94,8 +94,12 @@ def _free_id(offer: OfferedEntity, taken: set[str]) -> str:
     plain = unicodedata.normalize("NFKD", offer.local_id).encode("ascii", "ignore").decode().lower()
     slug = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:SLUG_CHARACTERS].strip("-")
     base = slug if slug.startswith(f"{offer.kind}-") else "-".join(filter(None, (offer.kind, slug)))
+    return _unlike(base, taken | {offer.kind})
+
+
+def _unlike(base: str, taken: set[str]) -> str:
     number, found = 2, base
-    while found in taken or found == offer.kind:
+    while found in taken:
         found = f"{base}-{number}"
         number += 1
     return found
@@ -124,3 +128,28 @@ def entity_of_json(fact: Mapping[str, Any]) -> Entity:
         position_m=(east, north, up),
         properties={LOCAL_ID: fact[LOCAL_ID]},
     )
+
+
+def renumbered(entities: Sequence[Entity], topology: Topology) -> list[Entity]:
+    """Return journaled entities with the indices that they have in this inventory, new ones behind the last.
+
+    An index of the journal counts only for as long as the inventory in front of it stays as long as it was: a newer
+    version of the twin may number more kinds of things. What holds is the id; should the inventory itself have come
+    to use it, the contributed entity gets the next free one.
+    """
+    known = {str(one.properties[LOCAL_ID]): one for one in topology.entities if LOCAL_ID in one.properties}
+    ids = {one.id for one in topology.entities}
+    next_index = topology.next_index
+    rows: list[Entity] = []
+    for entity in entities:
+        local_id = str(entity.properties[LOCAL_ID])
+        old = known.get(local_id)
+        if old is None:
+            row = replace(entity, index=next_index, id=_unlike(entity.id, ids))
+            next_index += 1
+            ids.add(row.id)
+            known[local_id] = row
+        else:
+            row = replace(entity, index=old.index, id=old.id)
+        rows.append(row)
+    return rows

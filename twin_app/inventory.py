@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from twin.commands import SetAttribute
 from twin.topology import Topology, topology_of
-from twin_app.contributions import entity_of_json, entity_to_json
+from twin_app.contributions import entity_of_json, entity_to_json, renumbered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -154,7 +154,8 @@ class LiveInventory:
 
     def _take(self, fact: dict[str, Any]) -> None:
         if "entities" in fact:
-            self._topology = self._topology.with_entities(entity_of_json(row) for row in fact["entities"])
+            found = [entity_of_json(row) for row in fact["entities"]]
+            self._topology = self._topology.with_entities(renumbered(found, self._topology))
             return
         self._topology = self._topology.with_attributes(
             (entity, name, value) for entity, name, value in fact["actions"]

@@ -304,8 +304,8 @@ class SceneWorld:
         return tuple(failed)
 
     def _checked(self, action: SetAttribute) -> SetAttribute:
-        self.network.read(action.entity_id, action.attribute)
         name = attribute(action.attribute).name
+        self.network.read(action.entity_id, name)
         return replace(action, attribute=name, value=check(name, action.value))
 
     def _control(self, order: SimulationControl, *, dry_run: bool) -> None:

@@ -152,14 +152,13 @@ def crrm(cells: int, ues: int, steps: int) -> Callable[[], float]:
         )
     )
     sim.get_UE_throughputs()
-    everyone = np.arange(ues)
 
     def run() -> float:
         spent = 0.0
         for _ in range(steps):
             deltas = rng.normal(0, 5, (ues, 2))
             begin = time.process_time()
-            sim.move_ue_locations(everyone, deltas)
+            sim.move_ue_locations("all", deltas)
             sim.get_UE_throughputs()
             spent += time.process_time() - begin
         return spent / steps
@@ -221,13 +220,15 @@ def main() -> None:
     rows.write(options.json)
 
 
+def resident_mb() -> float:
+    """Return the memory of this process that is in use now."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize() / 1e6
+
+
 def memory(rows: Rows) -> None:
     """One simulated hour of a small city: the resident memory at its end against that after five minutes."""
     net = network(57, 500)
-
-    def resident_mb() -> float:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-        return pages * resource.getpagesize() / 1e6
 
     def go(seconds: int) -> None:
         for tick in range(seconds * 10):
@@ -242,12 +243,15 @@ def memory(rows: Rows) -> None:
 
 
 def scaling(rows: Rows) -> None:
+    """Whole steps by size, 50 UEs to a cell, and what the network takes in memory."""
     for cells in (30, 102, 300, 1000):
+        before_mb = resident_mb()
         net = network(cells, 50 * cells)
         run = ours(net, max(3, 3000 // cells))
         run()
         values = [1 / run() for _ in range(3)]
-        rows.add(f"scaling_{cells}x{50 * cells}", values, "steps/CPU-s")
+        rows.add(f"scaling_{cells}x{50 * cells}", values, "steps/CPU-s", more_is_better=True)
+        rows.put(f"scaling_{cells}x{50 * cells}_memory", resident_mb() - before_mb, "MB")
         del net, run
 
 

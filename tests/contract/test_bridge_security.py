@@ -23,11 +23,12 @@ GUESTS = {
     "t-watch": Guest(name="ola", scopes=frozenset({"observe"})),
     "t-propose": Guest(name="pia", scopes=frozenset({"observe", "propose"})),
     "t-all": Guest(name="root", scopes=frozenset({"observe", "propose", "scene", "admin"})),
+    "t-teach": Guest(name="ivy", scopes=frozenset({"observe", "faults"})),
 }
 
 
 class Guests:
-    """Knows the four tokens above."""
+    """Knows the tokens above."""
 
     needs_token = True
 
@@ -41,6 +42,44 @@ class Guests:
 CODE = session_pb2.RefusalCode
 
 # --- tokens and scopes -----------------------------------------------------------------------------------------------
+
+
+async def test_answers_about_faults_reach_the_instructor_alone() -> None:
+    def obey(command: Command) -> CommandResult:
+        if isinstance(command.body, SetAttributes):
+            return CommandResult(command_id=command.id, stage=CommandStage.APPLIED, reason="the last one")
+        said = "`cell-1-1` has no active fault `sleeping-cell`; nothing to clear"
+        return CommandResult(command_id=command.id, stage=CommandStage.REJECTED, reason=said)
+
+    async def heard(observer: ObserverClient, until_id: str) -> list[tuple[str, CommandStage]]:
+        found: list[tuple[str, CommandStage]] = []
+        async with asyncio.timeout(5):
+            while (until_id, CommandStage.APPLIED) not in found:
+                news = await anext(observer)
+                assert isinstance(news, CommandResult)
+                found.append((news.command_id, news.stage))
+        return found
+
+    fault = Command(
+        id=uuid7(),
+        body=ManageFault(operation="clear", fault="sleeping-cell", entity_id="cell-1-1"),
+        issued_by="ivy",
+    )
+    tilt = SetAttribute(entity_id="cell-1-1", attribute="digitalTilt", value=70.0)
+    change = Command(id=uuid7(), body=SetAttributes(actions=(tilt,)), issued_by="root")
+    async with (
+        bench(doorkeeper=Guests()) as here,
+        SceneClient(here.grpc, "main", provides=("KPI",), on_command=obey, token="t-all"),
+        ObserverClient(here.grpc, channels=("COMMANDS",), token="t-watch") as student,
+        ObserverClient(here.grpc, channels=("COMMANDS",), token="t-teach") as instructor,
+    ):
+        await asyncio.sleep(0.1)  # the subscriptions have to arrive before the answers
+        for command in (fault, change):
+            await here.server.link.send(command, timeout_s=3)
+        answers = [(change.id, CommandStage.RECEIVED), (change.id, CommandStage.APPLIED)]
+        assert await heard(student, change.id) == answers
+        told = await heard(instructor, change.id)
+    assert told == [(fault.id, CommandStage.RECEIVED), (fault.id, CommandStage.REJECTED), *answers]
 
 
 @pytest.mark.parametrize("transport", ["grpc", "websocket"])

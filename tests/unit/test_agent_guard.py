@@ -42,6 +42,21 @@ def test_a_plain_order_passes(said: str) -> None:
     assert verdict(said) is None
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Switch energy saving off at cell 7-2",
+        "Turn off energy saving of cell 9-1",
+        "switch energy-saving on at cell 7-2",
+        "disable the energy saving of cell 7-2",
+        "turn the power saving mode of cell 7-2 off",
+    ],
+)
+@pytest.mark.parametrize("tool", ["lock_cell", "unlock_cell"])
+def test_the_switch_of_energy_saving_is_no_lock(said: str, tool: str) -> None:
+    assert not has_verb(tool, said)
+
+
 def test_the_orders_of_the_corpus_have_verbs() -> None:
     maker = Maker(np.random.default_rng(3))
     orders = [(label, maker.expand(frame)) for label, frame in frames() if label in {"lock_cell", "unlock_cell"}]

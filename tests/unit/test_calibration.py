@@ -48,8 +48,10 @@ def _exact_gain_db(case, users, *, rng):
     nearest = np.hypot(offset[..., 0], offset[..., 1]).argmin(axis=2)
     offset = np.take_along_axis(offset, nearest[..., None, None], axis=2)[:, :, 0]
     ground_m = np.hypot(offset[..., 0], offset[..., 1]).astype(np.float32)
-    height_m, indoor = users.height_m[:, None], users.indoor[:, None]
-    depth_m = np.where(users.indoor, rng.random((2, len(indoor))).min(axis=0) * path_loss.MAX_INDOOR_DEPTH_M, 0.0)
+    # Offices: the site is inside, too.
+    behind_wall = users.indoor & (case.environment != "InH")
+    height_m, indoor = users.height_m[:, None], behind_wall[:, None]
+    depth_m = np.where(behind_wall, rng.random((2, len(indoor))).min(axis=0) * path_loss.MAX_INDOOR_DEPTH_M, 0.0)
     outdoor_m = np.maximum(ground_m - depth_m[:, None], 0.0).astype(np.float32)
     chance = path_loss.los_probability(case.environment, outdoor_m, user_height_m=height_m, office="open")
     in_sight = rng.random(ground_m.shape) < chance
@@ -65,7 +67,7 @@ def _exact_gain_db(case, users, *, rng):
     sigma = np.where(in_sight, *path_loss.SHADOWING_SIGMA_DB[case.environment])
     sigma = np.where(indoor, path_loss.INDOOR_SIGMA_DB[case.environment], sigma)
     low, high = path_loss.entry_loss_db(case.carrier_hz)
-    entry = users.depth_loss_db + np.where(users.indoor, np.where(users.coated, high, low), 0.0)
+    entry = users.depth_loss_db + np.where(behind_wall, np.where(users.coated, high, low), 0.0)
     loss = np.where(in_sight, los, nlos) + sigma * rng.standard_normal(ground_m.shape) + entry[:, None]
     zenith_deg = 90.0 + np.degrees(np.arctan2(case.mast_height_m - height_m, ground_m))
     azimuth_deg = np.degrees(np.arctan2(offset[..., 0], offset[..., 1]))[..., None]

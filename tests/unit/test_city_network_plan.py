@@ -86,7 +86,8 @@ def test_a_facing_sector_is_preferred_to_one_that_looks_away():
 
 @pytest.mark.parametrize(
     # atan(8.5 / 333) = 1.5, atan(23.5 / 333) = 4.0, atan(28.5 / 267) = 6.1 degrees and half a beam of 5.1.
-    ("height_m", "isd_m", "expected"), [(10.0, 500.0, 6.5), (25.0, 500.0, 9.0), (30.0, 400.0, 11.0), (70.0, 400.0, 15.0)]
+    ("height_m", "isd_m", "expected"),
+    [(10.0, 500.0, 6.5), (25.0, 500.0, 9.0), (30.0, 400.0, 11.0), (70.0, 400.0, 15.0)],
 )
 def test_the_beam_ends_at_the_edge_of_the_cell_and_antennas_tilt_by_fifteen_degrees_at_most(height_m, isd_m, expected):
     assert tilt_deg(height_m, isd_m) == expected

@@ -14,6 +14,7 @@ from twin.attributes import ATTRIBUTES, arfcn, attributes_of, carrier_mhz, to_ma
 from twin.clock import CivilTime
 from twin.commands import ManageFault, SetAttribute
 from twin.configuration import Configuration
+from twin.control import plan
 from twin.entities import Kind
 from twin.errors import OutOfRange, UnknownEntity, UnknownName
 from twin.fault_effects import facing_neighbours
@@ -190,11 +191,47 @@ def test_values_survive_a_document(topology):
             OutOfRange,
             "min",
         ),
+        ([("cell-7-2", "tilt_deg", 7.0)], UnknownName, "`digitalTilt` in 0.1 deg"),
+        (
+            [("policy-7-embb", "rRMPolicyMinRatio", 60.0), ("policy-7-mmtc", "rRMPolicyMinRatio", 50.0)],
+            OutOfRange,
+            "add up to `110` %.*policy-7-embb 60, policy-7-mmtc 50",
+        ),
+        (
+            [
+                (f"policy-7-{part}", name, 60.0)
+                for part in ("embb", "mmtc", "urllc")
+                for name in ("rRMPolicyMinRatio", "rRMPolicyDedicatedRatio")
+            ],
+            OutOfRange,
+            "`180` %",
+        ),
+        ([("cell-7-2", "bSChannelBwDL", 2000.0)], OutOfRange, "FR1 is at most 100 MHz wide; `2000 MHz` of `cell-7-2`"),
+        ([("cell-7-4", "bSChannelBwDL", 800.0)], OutOfRange, "FR3 is at most 400 MHz"),
+        ([("cell-7-2", "arfcnDL", arfcn(53_000.0))], OutOfRange, "radio for FR1; .* `53000 MHz`, which is FR2"),
+        ([("cell-7-2", "arfcnDL", arfcn(10_000.0))], OutOfRange, "which is FR3"),
     ],
 )
 def test_wrong_orders_say_what_is_wrong(topology, actions, error, words):
+    orders = [_set(*action) for action in actions]
     with pytest.raises(error, match=words):
-        Configuration(topology).checked([_set(*action) for action in actions])
+        Configuration(topology).checked(orders)
+    if error is not UnknownEntity and "has no" not in words and "is a site" not in words:
+        with pytest.raises(error, match=words):
+            plan(orders, topology=topology)
+
+
+def test_what_is_within_the_band_and_the_hundred_per_cent_is_allowed(topology):
+    orders = [
+        _set("policy-7-embb", "rRMPolicyMinRatio", 60.0),
+        _set("policy-7-mmtc", "rRMPolicyMinRatio", 40.0),
+        _set("policy-8-mmtc", "rRMPolicyMinRatio", 90.0),  # another site has its own hundred
+        _set("cell-7-2", "bSChannelBwDL", 50.0),
+        _set("cell-7-2", "arfcnDL", arfcn(3700.0)),
+        _set("cell-7-4", "bSChannelBwDL", 400.0),
+    ]
+    assert Configuration(topology).checked(orders) == tuple(orders)
+    assert [one.value for one in plan(orders, topology=topology)] == [one.value for one in orders]
 
 
 def test_three_policy_shares_that_agree_are_taken_together(topology):

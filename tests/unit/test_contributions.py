@@ -1,6 +1,7 @@
 """What a scene may add to the inventory: bounded, named once and for all, never mixed up with the network."""
 
 import math
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -122,11 +123,36 @@ async def test_contributed_entities_and_changes_come_back_in_their_order(scenari
     assert again.topology.get("place-kiosk-7").position_m == (5.0, 5.0, 0.0)
 
 
+async def test_a_journal_from_before_the_inventory_grew_puts_its_entities_behind_it(scenario, topology):
+    journal = MemoryJournal()
+    older = topology.of_kind(Kind.RELATION)[0].index  # where contributed entities stood before there were relations
+    taken = topology.of_kind(Kind.BUILDING)[0].id
+    rows = [
+        Entity(index=older, id="place-mine", kind=Kind.PLACE, name="Mine", properties={"local_id": "mine"}),
+        Entity(index=older + 1, id=taken, kind=Kind.BUILDING, name="Theirs", properties={"local_id": "theirs"}),
+    ]
+    moved = replace(rows[0], position_m=(7.0, 8.0, 0.0))
+    for number, entities in enumerate((rows, [moved])):
+        fact = {"revision": 2 + number, "sim_time_s": 0.0, "wall_time_s": 0.0}
+        await journal.append("contributed", [{**fact, "entities": [entity_to_json(one) for one in entities]}])
+    civil = CivilTime(epoch=datetime(2026, 11, 17, tzinfo=UTC), timezone="UTC")
+    live = LiveInventory(scenario=scenario, scene_id="main", civil=civil, journal=journal)
+    await live.restore()
+
+    assert live.topology.entities[: len(topology)] == topology.entities, "nothing of the network is replaced"
+    added = live.topology.entities[len(topology) :]
+    assert [(one.id, one.index) for one in added] == [("place-mine", len(topology)), (f"{taken}-2", len(topology) + 1)]
+    assert added[0].position_m == (7.0, 8.0, 0.0)
+    again = taken_in([offer("mine", name="", position_m=(7.0, 8.0, 0.0))], live.topology)
+    assert (again[0], again[1][0].index) == ([], len(topology)), "the scene finds its own again"
+
+
 def test_indices_are_dense_and_ids_unique():
     topology = Topology([Entity(index=0, id="place-1", kind=Kind.PLACE, name="one")], revision=1)
     for wrong in (
         Entity(index=2, id="place-2", kind=Kind.PLACE, name="gap"),
         Entity(index=1, id="place-1", kind=Kind.PLACE, name="twice"),
+        Entity(index=0, id="place-2", kind=Kind.PLACE, name="in the place of another"),
     ):
         with pytest.raises(InvalidInput):
             topology.with_entities([wrong])

@@ -99,7 +99,9 @@ class Sign:
     factor: float
     at: str = CELL
     plus: float = 0.0
-    """For figures in dB and for counts that begin at nothing: at least so many more (or fewer, when negative); `factor` is ignored."""
+    """For figures in dB and for counts that begin at nothing: at least so many more (or fewer, when negative).
+
+    `factor` is ignored then."""
 
     def shows(self, before, after):
         old, new = before[self.at, self.counter], after[self.at, self.counter]
@@ -180,7 +182,10 @@ def cases():
             fix=(_set(CELL, "configuredMaxTxPower", 79_433.0),),
             regained=0.1,
         ),
-        "excess-downtilt": Case(CELL, (Sign("vsData6gServedDistance", 0.6), Sign("RRC.ConnMean", 0.92))),
+        "excess-downtilt": Case(
+            CROSSED,
+            (Sign("RRC.ConnMean", 0.7, at=CROSSED), Sign("vsData6gMeanSsRsrp", 0, at=CROSSED, plus=-1.0)),
+        ),
         "over-shooting": Case(CELL, (Sign("PEE.AvgPower", 1.05), Sign("vsData6gServedDistance", 1.05))),
         "pci-collision": Case(CELL, (Sign("vsData6gMeanSsSinr", 0, plus=-0.7), Sign("vsData6gMeanCqi", 0.97))),
         "external-interference": Case(
@@ -201,7 +206,8 @@ def cases():
                 Sign("DRB.RlcSduDelayDl", 1.5, at=BUSY),
             ),
             fix=tuple(_away(BUSY, 6.0)),
-            regained=0.1,
+            regained=0.4,
+            severity=0.2,
         ),
         "backhaul-degradation": Case(
             link,

@@ -69,12 +69,8 @@ def test_a_profile_is_a_share_of_its_busiest_bin_and_fills_the_weekend(week):
 def test_squares_become_curves_of_land_uses_that_drive_the_traffic_model(week):
     curves = read_milan(week).curves({LandUse.OFFICE: [4259], LandUse.RESIDENTIAL: [5060]})
     use = list(LandUse)
-    model = traffic.ParametricTraffic(
-        np.array([use.index(LandUse.OFFICE), use.index(LandUse.RESIDENTIAL), traffic.FLAT]),
-        np.zeros(0, dtype=np.int64),
-        num_districts=1,
-        rng=np.random.default_rng(1),
-        curves=curves,
+    model = traffic.MeasuredTraffic(
+        curves, np.array([use.index(LandUse.OFFICE), use.index(LandUse.RESIDENTIAL), traffic.FLAT])
     )
     at_noon, at_eight = model.share(np.zeros(2), np.array([12 * 3600.0, 20 * 3600.0]))
     assert at_noon == pytest.approx([1.0, evening(12) / evening(20), 1.0], abs=0.02)

@@ -26,6 +26,10 @@ def world():
     return World(build_scenario(ScenarioSpec(num_ues=120)), seed=3)
 
 
+def _carrier_hz(world):
+    return np.array([cell.carrier_hz for cell in world.scenario.cells])
+
+
 def _column(sums, name, features=CELL_FEATURES):
     return sums[..., features.index(name)]
 
@@ -118,7 +122,12 @@ def test_numba_and_numpy_agree(world, moments, assists, demand_bps, special):
     for one in fields(Outcome):
         # Rates near the SINR where nothing decodes differ by more than their own size: by less than a bit per second.
         close = {"rtol": 3e-4, "atol": 1.0 if one.name == "throughput_bps" else 1e-4}
-        np.testing.assert_allclose(getattr(compiled, one.name), getattr(plain, one.name), err_msg=one.name, **close)
+        ours, theirs = (np.array(getattr(outcome, one.name)) for outcome in (compiled, plain))
+        if one.name == "cells":
+            # One user whose SINR lies on a threshold may report the next CQI.
+            np.testing.assert_allclose(_column(ours, "cqi"), _column(theirs, "cqi"), atol=1.0)
+            ours[..., CELL_FEATURES.index("cqi")] = theirs[..., CELL_FEATURES.index("cqi")]
+        np.testing.assert_allclose(ours, theirs, err_msg=one.name, **close)
 
 
 def test_what_was_compiled_beforehand_is_what_a_tick_uses(world):
@@ -237,17 +246,18 @@ def test_alone_a_packet_waits_for_air_interface_and_transport_only(world):
     assert np.isnan(outcome.late[0, _of_slice(world, EMBB)[0]])
 
 
-def _crowded(world, **changes):
+def _crowded(world, *, urllc_bps=1e6, **changes):
     """Return eMBB and URLLC users of cell 0 who want about three times what it has."""
     embb, urllc = _of_slice(world, EMBB)[:30], _of_slice(world, URLLC)[:3]
     demand = np.zeros((1, world.num_users), dtype=F32)
-    demand[0, embb], demand[0, urllc] = 200e6, 1e6
+    demand[0, embb], demand[0, urllc] = 200e6, urllc_bps
+    kernel = changes.pop("kernel", None)
     moment = _alone(world, np.concatenate([embb, urllc]), demand_bps=demand, **changes)
-    return evaluate(world, moment, iterations=20), embb, urllc
+    return evaluate(world, moment, iterations=20, kernel=kernel), embb, urllc
 
 
 def test_overload_makes_packets_late_and_overflows_buffers(world):
-    outcome, embb, urllc = _crowded(world)
+    outcome, embb, urllc = _crowded(world, urllc_bps=80e6)
     assert outcome.load[0, 0] == pytest.approx(1.0, abs=1e-5)
     assert outcome.late[0, urllc].min() > 0.1
     assert outcome.delay_ms[0, embb].min() > 100.0
@@ -268,10 +278,81 @@ def test_dedicated_blocks_keep_a_slice_on_time_while_another_is_overloaded(world
     shape = (world.num_cells, len(world.scenario.slices))
     dedicated = np.zeros(shape)
     dedicated[:, URLLC] = 0.2
-    kept, _, urllc = _crowded(world, pools=pools(least=dedicated, most=np.ones(shape), dedicated=dedicated))
-    shared, _, _ = _crowded(world)
-    assert kept.late[0, urllc].max() < 0.005 < shared.late[0, urllc].min()
+    kept, _, urllc = _crowded(
+        world, urllc_bps=25e6, pools=pools(least=dedicated, most=np.ones(shape), dedicated=dedicated)
+    )
+    shared, _, _ = _crowded(world, urllc_bps=25e6)
+    assert kept.late[0, urllc].max() < 0.005 < 0.1 < shared.late[0, urllc].min()
     assert kept.granted[0, 0, EMBB] == pytest.approx(0.8, abs=1e-3)
+
+
+@pytest.mark.parametrize("urllc_bps", [1e6, 25e6])
+@pytest.mark.parametrize("kernel", ["numpy", "numba"])
+def test_a_minimum_beyond_its_need_serves_a_slice_as_well_as_dedicated_blocks(world, urllc_bps, kernel):
+    if kernel == "numba":
+        pytest.importorskip("numba")
+    shape = (world.num_cells, len(world.scenario.slices))
+    share, nothing = np.zeros(shape), np.zeros(shape)
+    share[:, URLLC] = 0.2
+    asked = {"urllc_bps": urllc_bps, "kernel": kernels.load(kernel)}
+    least, _, urllc = _crowded(world, pools=pools(least=share, most=np.ones(shape), dedicated=nothing), **asked)
+    kept, _, _ = _crowded(world, pools=pools(least=share, most=np.ones(shape), dedicated=share), **asked)
+    # The minimum lends what it does not need: the eMBB users of the cell get more than beside dedicated blocks.
+    assert least.granted[0, 0, EMBB] >= kept.granted[0, 0, EMBB] > 0.7
+    np.testing.assert_allclose(least.delay_ms[0, urllc], kept.delay_ms[0, urllc], rtol=0.05)
+    assert least.late[0, urllc].max() < 0.005
+
+
+def test_small_users_of_a_full_cell_are_served_at_once_as_proportional_fair_does(world):
+    full, _, urllc = _crowded(world)
+    assert full.load[0, 0] == pytest.approx(1.0, abs=1e-5)
+    assert full.delay_ms[0, urllc].max() < 5.0
+    assert full.late[0, urllc].max() < 0.005
+
+
+@pytest.mark.parametrize("urllc_bps", [1e6, 30e6, 80e6])
+def test_no_slice_carries_and_drops_more_than_it_was_offered(world, urllc_bps):
+    outcome, _, _ = _crowded(world, urllc_bps=urllc_bps)
+    for demand_bps in (1e6, 4e6, 8e6, 2e7):
+        for one in (outcome, evaluate(world, _random(world, demand_bps=demand_bps), iterations=6)):
+            sums = {name: _column(one.slices, name, SLICE_FEATURES) for name in SLICE_FEATURES}
+            assert (sums["bits"] + sums["dropped_bits"] <= sums["offered_bits"] * (1.0 + 1e-5)).all()
+
+
+def test_delay_in_the_cell_is_the_whole_way_less_the_transport_network(world):
+    outcome = evaluate(world, _random(world, demand_bps=1e6), iterations=6)
+    whole, air, bits = (_column(outcome.cells, name)[0] for name in ("bit_delay", "bit_air_delay", "bits"))
+    way_ms = world.transport.carry(_column(outcome.cells, "bits")).delay_ms[0]
+    np.testing.assert_allclose((whole - air) / bits, way_ms, rtol=0.02, atol=0.01)
+    assert way_ms.max() > 0.1
+
+
+def test_rate_is_that_of_the_symbols_of_the_downlink(world):
+    """273 PRBs at 30 kHz are 91.7 million symbols a second; three slots of four are downlink at 3.5 GHz."""
+    assert world.carriers.rate_hz[0] == pytest.approx(12 * 273 * 28_000 * 0.75)
+    paired = Carriers(
+        bandwidth_hz=np.full(world.num_cells, 20e6),
+        idle=world.carriers.idle,
+        carrier_hz=np.full(world.num_cells, 1.8e9),
+    )
+    assert paired.rate_hz[0] == pytest.approx(12 * 51 * 28_000)
+
+
+def test_blocks_in_use_are_those_that_carry_data_and_sensing_takes_from_them(world):
+    sensing = Carriers(
+        bandwidth_hz=world.bandwidth_hz, idle=(world.carriers.idle + F32(0.3)), carrier_hz=_carrier_hz(world)
+    )
+    usual, less = (evaluate(world, _alone(world, carriers=one), iterations=0) for one in (None, sensing))
+    for one, left in ((usual, 0.95), (less, 0.65)):
+        available = _column(one.cells, "prbs")[0, 0]
+        assert available == pytest.approx(273 * left)
+        used = _column(one.cells, "share")[0, 0] * available
+        # Slices tell the mean of all cells; the others are idle.
+        assert used == pytest.approx(_column(one.slices, "prbs", SLICE_FEATURES).sum() * world.num_cells, rel=1e-5)
+        # One block carries the same whatever is done beside it.
+        assert _column(one.cells, "bits")[0, 0] / used == pytest.approx(
+            _column(usual.cells, "bits")[0, 0] / _column(usual.cells, "share")[0, 0] / (273 * 0.95), rel=1e-4
+        )
 
 
 def test_a_cap_leaves_the_other_blocks_idle(world):
@@ -297,9 +378,11 @@ def test_more_frequent_ssb_cost_power_and_capacity(world):
 
 
 def test_a_narrower_carrier_has_fewer_blocks_less_noise_and_less_rate(world):
-    narrow = Carriers(bandwidth_hz=np.full(world.num_cells, 20e6), idle=world.carriers.idle)
+    narrow = Carriers(
+        bandwidth_hz=np.full(world.num_cells, 20e6), idle=world.carriers.idle, carrier_hz=_carrier_hz(world)
+    )
     wide, slow = (evaluate(world, _alone(world, carriers=one), iterations=0) for one in (None, narrow))
-    assert _column(slow.cells, "prbs")[0, 0] == 51
+    assert _column(slow.cells, "prbs")[0, 0] == pytest.approx(51 * 0.95)
     assert slow.sinr_db[0, 0] - wide.sinr_db[0, 0] == pytest.approx(10 * np.log10(5), abs=0.01)
     assert 0.2 < slow.throughput_bps[0, 0] / wide.throughput_bps[0, 0] < 0.5
 
@@ -314,4 +397,4 @@ def test_energy_is_that_of_the_model_at_the_power_radiated(world):
     asleep[1] = False
     outcome, _, _ = _crowded(world, awake=asleep)
     assert _column(outcome.cells, "energy_j")[0, 1] == pytest.approx(float(world.power.sleep_w[1]))
-    assert _column(outcome.cells, "prbs")[0, :2].tolist() == [273.0, 0.0]
+    assert _column(outcome.cells, "prbs")[0, :2] == pytest.approx([273.0 * 0.95, 0.0])

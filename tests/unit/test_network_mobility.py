@@ -17,7 +17,7 @@ from twin_app.scenarios import build_scenario
 from twin_app.scenarios.spec import ScenarioSpec
 
 CIVIL = CivilTime(epoch=datetime(2026, 11, 17, 12, 0, tzinfo=UTC), timezone="Europe/Luxembourg")
-CELL = "cell-7-2"
+CELL, BUSY = "cell-7-2", "cell-14-2"
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +77,8 @@ def test_forbidden_relations_turn_handovers_into_radio_link_failures(scenario, n
 
 
 def test_offsets_into_a_cell_draw_ues_there(scenario, topology):
-    into = [one.id for one in scenario.neighbours if one.target_id == CELL]
-    back = [one.id for one in scenario.neighbours if one.source_id == CELL]
+    into = [one.id for one in scenario.neighbours if one.target_id == BUSY]
+    back = [one.id for one in scenario.neighbours if one.source_id == BUSY]
     served = []
     for offset in (-6.0, 6.0):
         network = Network(scenario, topology, CIVIL, seed=5)
@@ -88,7 +88,7 @@ def test_offsets_into_a_cell_draw_ues_there(scenario, topology):
             network.step(0.1)
         ues = network.telemetry(scene_id="scene", epoch=1, seq=1)
         cell = ues.values[:, ues.kpis.index("vsData6gServingCell")]
-        served.append(int((cell == topology.get(CELL).index).sum()))
+        served.append(int((cell == topology.get(BUSY).index).sum()))
     assert served[1] > served[0] + 2
 
 

@@ -90,7 +90,9 @@ def test_path_gain_from_tables_is_within_a_tenth_of_a_decibel_of_the_formulas(en
     place_m = _around(3000)
     ground = np.hypot(*place_m.astype(np.float64).T).astype(np.float32)
     for height_m in (1.5, 4.5, 10.5, 13.5, 22.5):
-        found = _paths(landscape, sectors, _at_heights(outdoor_points(place_m), height_m))[0][:, 0]
+        points = _at_heights(outdoor_points(place_m), height_m)
+        points.indoor[:] = environment == "InH"
+        found = _paths(landscape, sectors, points)[0][:, 0]
         los, nlos = tables.exact_loss_db(
             environment, ground, mast_height_m=HEIGHTS_M[environment], user_height_m=height_m, carrier_hz=carrier_hz
         )

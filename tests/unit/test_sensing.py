@@ -75,7 +75,8 @@ def _radar(cells: int = 2) -> Radar:
         position_m=np.tile([0.0, 0.0, 25.0], (cells, 1)),
         carrier_hz=np.full(cells, 3.5e9),
         beams=np.full(cells, 10.0),
-        peak_gain_dbi=np.full(cells, 18.0),
+        array_gain_db=np.full(cells, 10.0),
+        beamwidth_deg=np.full(cells, 65.0),
     )
 
 
@@ -93,6 +94,27 @@ def test_only_the_sector_that_looks_there_sees_a_target():
     north, south = _look([30.0, 400.0, 60.0])
     assert north > 20.0
     assert south == sensing.NO_ECHO_DB
+
+
+@pytest.mark.parametrize("off_deg", [0.0, 30.0, 59.0])
+def test_off_boresight_an_echo_loses_the_pattern_of_the_element_twice(off_deg):
+    # Higher than the target by nothing, so that only the horizontal pattern of TR 38.901 table 7.3-1 counts.
+    off = np.radians(off_deg)
+    straight, turned = (
+        _look([400.0 * np.sin(angle), 400.0 * np.cos(angle), 25.0], boresight_deg=np.zeros(2))[0]
+        for angle in (0.0, off)
+    )
+    assert straight - turned == pytest.approx(2.0 * 12.0 * (off_deg / 65.0) ** 2, abs=0.01)
+
+
+def test_a_wide_sector_sees_its_edge_better_and_its_middle_worse():
+    sensing_now, sectors = _network()
+    sectors.boresight_deg[:] = (0.0, -55.0, 180.0)
+    before = sensing_now.look(0.0, sectors, np.full(3, 0.1))[0]
+    sectors.shape[:] = 1
+    middle, edge, _ = sensing_now.look(0.0, sectors, np.full(3, 0.1))[0] - before
+    assert middle == pytest.approx(-20.0 * np.log10(90.0 / 65.0), abs=0.01)
+    assert edge == pytest.approx(middle + 24.0 * (55.0**2 / 65.0**2 - 55.0**2 / 90.0**2), abs=0.01)
 
 
 def test_a_larger_share_of_the_resources_sees_farther():

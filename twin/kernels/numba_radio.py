@@ -6,7 +6,7 @@ The same figures as :mod:`twin.kernels.numpy_radio` up to rounding (0.01 dB); th
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numba import njit
@@ -329,18 +329,18 @@ def hear(
                     vertical[r] = vertical_db[low] + up_rest[r] * (vertical_db[low + _NEXT] - vertical_db[low])
                 e = ways.environment[p]
                 ox, oy = ways.offset[p, 0], ways.offset[p, 1]
-                tables, wall_db = ways.loss_db[ways.table[p]], ways.wall_db[p]
+                tables, wall_db, indoors = ways.loss_db[ways.table[p]], ways.wall_db[p], ways.indoors[p]
                 for r in range(count):
                     table = tables[listeners.level[first + r]]
                     low = np.uint64(min((square_bits[r] >> _SHIFT) - _FIRST, last))
                     rest = np.float32(square_bits[r] & _MANTISSA) * _PER_MANTISSA
                     los[r] = table[low, 0] + rest * (table[low + _NEXT, 0] - table[low, 0])
                     nlos[r] = table[low, 1] + rest * (table[low + _NEXT, 1] - table[low, 1])
-                    bound = _WALLED if listeners.wall[first + r] > 0 else _OPEN
+                    bound = _WALLED if listeners.wall[first + r] > 0 and not indoors else _OPEN
                     sight[r] = table[low, bound] + rest * (table[low + _NEXT, bound] - table[low, bound])
-                if num_off_raster > 0:
+                if num_off_raster > 0 or indoors:
                     _by_chance(spot[e], ox, oy, mask, scaled[e, 0], air.sight[e].ravel(), count, sight)
-                if has_city:
+                if has_city and not indoors:
                     known = sights[ways.mast[p] - lowest]
                     for r in range(count):
                         sight[r] = known[r] if on_raster[r] else sight[r]
@@ -364,15 +364,19 @@ def hear(
                         + nlos_weight[3, r] * shade[y1 + x1 + _NEXT]
                     )
                     wall = listeners.wall[first + r]
-                    seen = hidden if wall > 0 else seen
+                    inside = wall > 0 and indoors
+                    seen = hidden if wall > 0 and not inside else seen
                     hidden += nlos[r]
-                    own_db = wall_db[wall] + listeners.loss_db[first + r]
+                    depth_db = _ZERO if inside else listeners.depth_db[first + r]
+                    own_db = wall_db[wall] + (listeners.loss_db[first + r] + depth_db)
                     path[r] = -(hidden + sight[r] * (los[r] + seen - hidden) + own_db)
                 if has_map:
                     for r in range(count):
                         mapped = listeners.mapped_db[first + r, p]
                         if not math.isnan(mapped):
-                            path[r] = mapped - (wall_db[listeners.wall[first + r]] + listeners.loss_db[first + r])
+                            wall = listeners.wall[first + r]
+                            depth_db = _ZERO if wall > 0 and indoors else listeners.depth_db[first + r]
+                            path[r] = mapped - (wall_db[wall] + (listeners.loss_db[first + r] + depth_db))
             array_db, horizontal_db = beams.array_db[column], beams.horizontal_db[column]
             peak_dbi = beams.peak_dbi[column]
             for r in range(count):
@@ -415,7 +419,7 @@ def warm() -> None:
     none = np.zeros((1, 2), np.float32)
     one, number = np.zeros(1, np.float32), np.zeros(1, np.int32)
     table = np.zeros((1, 3), np.float32)
-    listeners = plain.Listeners(none, one, number, number, one, np.zeros((1, 0), np.float32))
+    listeners = plain.Listeners(none, one, number, number, one, one, np.zeros((1, 0), np.float32))
     seen = np.zeros((0, 1, 2), np.uint8)
     seen.flags.writeable = False
     air = plain.Air(
@@ -435,6 +439,7 @@ def warm() -> None:
         number,
         number[None].repeat(2, axis=1),
         number,
+        np.zeros(1, np.bool_),
         table,
         np.zeros((1, 1, 2, 4), "f4"),
         np.zeros(1, np.int64),

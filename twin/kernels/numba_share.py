@@ -45,10 +45,11 @@ _C = {name: place for place, name in enumerate(CELL_SUMS)}
 _SHARE, _BITS, _CONNECTED, _ACTIVE = _C["share"], _C["bits"], _C["connected"], _C["active"]
 _RSRP, _SINR, _CQI, _RSRQ, _WEAK = _C["rsrp"], _C["sinr"], _C["cqi"], _C["rsrq"], _C["weak"]
 _BIT_DELAY, _ATTEMPTS, _NO_SIGNAL = _C["bit_delay"], _C["attempts"], _C["no_signal"]
+_AIR_DELAY = _C["bit_air_delay"]
 _OFFERED, _DROPPED, _BUDGETED, _LATE = (_C[f"{name}_bits"] for name in ("offered", "dropped", "budgeted", "late"))
 _S = {name: place for place, name in enumerate(SLICE_SUMS)}
 _S_SHARE, _S_BITS, _S_CONNECTED, _S_ACTIVE = _S["share"], _S["bits"], _S["connected"], _S["active"]
-_S_BIT_DELAY = _S["bit_delay"]
+_S_BIT_DELAY, _S_AIR_DELAY = _S["bit_delay"], _S["bit_air_delay"]
 _S_OFFERED, _S_DROPPED, _S_BUDGETED, _S_LATE = (
     _S[f"{name}_bits"] for name in ("offered", "dropped", "budgeted", "late")
 )
@@ -193,7 +194,8 @@ def share(  # noqa: D103  # its reference has the words
     rates = np.zeros((moments, users), dtype=np.float32)
     need = np.zeros((moments, users), dtype=np.float32)
     throughput = np.zeros((moments, users), dtype=np.float32)
-    room = np.zeros((moments, num_cells, num_slices))
+    part, own = np.zeros((moments, num_cells, num_slices)), np.empty((num_cells, num_slices))
+    newcomer = np.empty(num_cells)
     carried = np.zeros((moments, num_cells))
     activity = np.empty(num_cells, dtype=np.float32)
     rigid, elastic = np.empty((num_cells, num_slices)), np.empty((num_cells, num_slices))
@@ -228,14 +230,24 @@ def share(  # noqa: D103  # its reference has the words
                 need[t, n] *= _F32(patience[cells[t, n, 0], slice_of[n]])
     given, level, granted = divide(need, cells, slice_of, dedicated, least, most)
     for t in range(moments):
+        _newcomer(given[t], cells[t], newcomer)
         for c in range(num_cells):
-            taken = 0.0
+            taken, lent = 0.0, 0.0
             for s in range(num_slices):
                 taken += max(granted[t, c, s], dedicated[c, s])
+                lent += max(granted[t, c, s] - least[c, s], 0.0)
             for s in range(num_slices):
                 others = taken - max(granted[t, c, s], dedicated[c, s])
-                left = min(most[c, s], 1.0 - others) - granted[t, c, s]
-                room[t, c, s] = left if left > ROUNDING else 0.0
+                room = min(most[c, s], 1.0 - others) - granted[t, c, s]
+                room = room if room > ROUNDING else 0.0
+                own[c, s] = 0.0
+                if level[t, c, s] < np.inf:
+                    part[t, c, s] = max(room, level[t, c, s])
+                else:
+                    own[c, s] = max(room, least[c, s] - granted[t, c, s])
+                    more = room + lent - max(granted[t, c, s] - least[c, s], 0.0)
+                    more = min(min(newcomer[c], more), max(most[c, s] - granted[t, c, s], 0.0))
+                    part[t, c, s] = max(own[c, s], more)
         for n in range(users):
             serving = cells[t, n, 0]
             if serving < 0:
@@ -245,13 +257,44 @@ def share(  # noqa: D103  # its reference has the words
                 c = cells[t, n, j]
                 if c >= 0:
                     if level[t, c, s] < np.inf:
-                        fair = min(fair, max(room[t, c, s], level[t, c, s]))
+                        fair = min(fair, part[t, c, s])
                     else:
-                        fair = min(fair, room[t, c, s] + given[t, n])
+                        fair = min(fair, max(part[t, c, s], own[c, s] + given[t, n]))
             throughput[t, n] = rates[t, n] * _F32(max(fair, 0.0))
             carried[t, serving] += given[t, n] * rates[t, n]
             need[t, n] *= rates[t, n]
-    return sinr_db, rsrq_db, need, given, throughput, granted, room, carried
+    return sinr_db, rsrq_db, need, given, throughput, granted, part, carried
+
+
+@njit(cache=True, nogil=True)
+def _newcomer(given: NDArray[np.float32], cells: NDArray[np.int64], level: NDArray[np.float64]) -> None:
+    """Fill the level of each cell if one user more came who always has data."""
+    users, together = cells.shape
+    taken, left = np.zeros(level.size), np.empty(level.size)
+    for n in range(users):
+        for j in range(together):
+            if cells[n, j] >= 0:
+                taken[cells[n, j]] += given[n]
+    for c in range(level.size):
+        level[c] = max(1.0 - taken[c], 0.0)
+    for _ in range(_ROUNDS):
+        taken[:] = 0.0
+        left[:] = 1.0
+        for n in range(users):
+            for j in range(together):
+                c = cells[n, j]
+                if c >= 0:
+                    if given[n] > level[c]:
+                        left[c] += 1.0
+                    else:
+                        taken[c] += given[n]
+        risen = False
+        for c in range(level.size):
+            raised = (1.0 - taken[c]) / left[c]
+            if raised > level[c] * (1.0 + ROUNDING):
+                level[c], risen = raised, True
+        if not risen:
+            return
 
 
 @njit(cache=True, nogil=True)
@@ -493,12 +536,17 @@ def tally(  # noqa: D103  # its reference has the words
             through = _F32(passed[t, c])
             if served_share.size:
                 through *= served_share[t, n]
+            air_bps = throughput
+            if served_share.size:
+                air_bps *= served_share[t, n]
             throughput *= through
             flow *= through
+            sent = given[t, n]
             throughput_bps[t, n], given[t, n] = throughput, flow
-            queue_ms = wait_ms[c, s] + 1e3 * burst_bit[s] / max(throughput, _F32(1.0)) / max(
-                1.0 - filled, 1.0 / BUFFER_BURSTS
-            )
+            burst = burst_bit[s] / max(1.0 - filled, 1.0 / BUFFER_BURSTS)
+            queue_ms = wait_ms[c, s] + 1e3 * burst / max(throughput, _F32(1.0))
+            air_queue_ms = wait_ms[c, s] + 1e3 * burst / max(air_bps, _F32(1.0))
+            air_delay_ms = min(ACCESS_MS + _REPETITIONS_MS + air_queue_ms, MAX_DELAY_MS)
             delay_ms = min(fixed_ms[c] + _REPETITIONS_MS + queue_ms, MAX_DELAY_MS)
             delay[t, n] = _F32(delay_ms)
             chance = 0.0
@@ -508,9 +556,10 @@ def tally(  # noqa: D103  # its reference has the words
                     chance += _HARQ[attempt] * math.exp(-min(slack / max(queue_ms, 1e-9), 700.0))
                 late[t, n] = _F32(chance)
             if offered_bps[t, n] > _F32(0.0):
-                bits = flow * _efficiency(sinr_db[t, n], table) * rate_hz[c]
-                active = bits / max(throughput, _F32(1.0))
                 dropped = offered_bps[t, n] * _overflow(filled)
+                sent_bps = sent * _efficiency(sinr_db[t, n], table) * rate_hz[c]
+                bits = min(float(sent_bps), offered_bps[t, n] - dropped) * through
+                active = bits / max(throughput, _F32(1.0))
                 part = slice_sums[t, s]
                 for j in range(together):
                     other = cells[t, n, j]
@@ -525,6 +574,8 @@ def tally(  # noqa: D103  # its reference has the words
                 part[_S_BITS] += bits
                 part[_S_ACTIVE] += active
                 part[_S_BIT_DELAY] += bits * delay_ms
+                sums[_AIR_DELAY] += bits * air_delay_ms
+                part[_S_AIR_DELAY] += bits * air_delay_ms
                 part[_S_OFFERED] += offered_bps[t, n]
                 part[_S_DROPPED] += dropped
                 if budget_ms[s] < np.inf:

@@ -38,7 +38,8 @@ class Listeners(NamedTuple):
         height_m: ``[n] float32`` above ground.
         level: ``[n] int32`` storey as row of the loss tables.
         wall: ``[n] int32`` 0 outdoors, 1 behind a wall of low loss, 2 of high loss.
-        loss_db: ``[n] float32`` of the listener's own: depth, entry spread, obstacles.
+        depth_db: ``[n] float32`` way from the outer wall and spread of the entry loss; not on ways from a mast inside.
+        loss_db: ``[n] float32`` of obstacles around the listener.
         mapped_db: ``[n, P] float32`` path gain of each way from a radio map, NaN = none; ``[n, 0]`` without a map.
     """
 
@@ -46,6 +47,7 @@ class Listeners(NamedTuple):
     height_m: NDArray[np.float32]
     level: NDArray[np.int32]
     wall: NDArray[np.int32]
+    depth_db: NDArray[np.float32]
     loss_db: NDArray[np.float32]
     mapped_db: NDArray[np.float32]
 
@@ -86,6 +88,7 @@ class Ways(NamedTuple):
         environment: ``[P] int32``.
         offset: ``[P, 2] int32`` where the mast reads the maps, in grid points.
         table: ``[P] int32`` row of `loss_db`.
+        indoors: ``[P] bool``, the mast stands in the building of those who listen indoors: footprints tell nothing.
         wall_db: ``[P, 3] float32`` entry loss by :attr:`Listeners.wall`.
         loss_db: ``[L, levels, bins + 1, 4] float32`` of :func:`twin.radio.tables.loss_table`.
         layer: ``[P] int64`` of the baked radio map, -1 = none; for the landscape, not for the kernels.
@@ -96,6 +99,7 @@ class Ways(NamedTuple):
     environment: NDArray[np.int32]
     offset: NDArray[np.int32]
     table: NDArray[np.int32]
+    indoors: NDArray[np.bool_]
     wall_db: NDArray[np.float32]
     loss_db: NDArray[np.float32]
     layer: NDArray[np.int64]
@@ -164,6 +168,7 @@ def _part(listeners: Listeners, part: slice) -> Listeners:
         height_m=listeners.height_m[part],
         level=listeners.level[part],
         wall=listeners.wall[part],
+        depth_db=listeners.depth_db[part],
         loss_db=listeners.loss_db[part],
         mapped_db=listeners.mapped_db[part],
     )
@@ -203,14 +208,16 @@ def _paths(
     below = ways.loss_db[table, level, low]
     mixed = below + rest[..., None] * (ways.loss_db[table, level, low + 1] - below)
     los, nlos, open_bound, walled_bound = np.moveaxis(mixed, -1, 0)
-    sight = _sight(some, air, ways, used, np.where(some.wall[:, None] > 0, walled_bound, open_bound))
+    walled = (some.wall[:, None] > 0) & ~ways.indoors[used]
+    sight = _sight(some, air, ways, used, np.where(walled, walled_bound, open_bound))
     shadow_los, shadow_nlos = _shadow_db(some, air, ways, used)
     hidden = nlos + shadow_nlos
     gain = -(hidden + sight * (los + shadow_los - hidden))
     if some.mapped_db.shape[1]:
         mapped = some.mapped_db[:, used]
         gain = np.where(np.isnan(mapped), gain, mapped)
-    gain -= ways.wall_db[used][:, some.wall].T + some.loss_db[:, None]
+    deep = walled | (some.wall[:, None] == 0)
+    gain -= ways.wall_db[used][:, some.wall].T + (some.loss_db[:, None] + deep * some.depth_db[:, None])
     return gain, down.astype(np.float32), way_round.astype(np.float32)
 
 
@@ -278,9 +285,9 @@ def _sight(
     """Return line of sight 0..1: by the footprints where there is a city, by chance elsewhere."""
     if not len(air.seen):
         return _field_sight(some, air, ways, used, bound)
-    known = _on_raster(some, air)
+    known = _on_raster(some, air)[:, None] & ~ways.indoors[used]
     seen = _seen(some, air, ways.mast[used])
-    return seen if known.all() else np.where(known[:, None], seen, _field_sight(some, air, ways, used, bound))
+    return seen if known.all() else np.where(known, seen, _field_sight(some, air, ways, used, bound))
 
 
 def _field_sight(
@@ -298,7 +305,7 @@ def _field_sight(
 def _shadow_db(
     some: Listeners, air: Air, ways: Ways, used: NDArray[np.int32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return shadowing with and without line of sight; indoors both are the same."""
+    """Return shadowing with and without line of sight; behind an outer wall both are the same."""
     place_m, indoor = some.place_m - air.corner_m, some.wall > 0
     los, nlos = np.empty((2, len(place_m), len(used)), dtype=np.float32)
     for number, columns, offset in _by_environment(ways, used):
@@ -308,7 +315,7 @@ def _shadow_db(
         seen = look_up(air.shadow[number, :, :, 0], x, y, weight * (sigma[0] / spread_los), offset)
         scale = np.where(indoor, sigma[2], sigma[1]) / spread_nlos
         hidden = look_up(air.shadow[number, :, :, 1], x, y, weight * scale, offset)
-        los[:, columns] = np.where(indoor[:, None], hidden, seen)
+        los[:, columns] = np.where(indoor[:, None] & ~ways.indoors[used[columns]], hidden, seen)
         nlos[:, columns] = hidden
     return los, nlos
 

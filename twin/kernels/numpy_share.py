@@ -106,8 +106,8 @@ def share(
 
     Returns:
         ``sinr_db``, ``rsrq_db``, ``offered_bps`` (after applications stepped down), ``share``, ``throughput_bps``
-        (while data is waiting), each ``[T, N] float32``; ``granted`` and ``room`` (left for more of the slice),
-        ``[T, C, S] float64``; ``carried_bps [T, C] float64`` of the serving cells.
+        (while data is waiting), each ``[T, N] float32``; ``granted`` and ``room`` (what one user more of the slice would
+        get), ``[T, C, S] float64``; ``carried_bps [T, C] float64`` of the serving cells.
     """
     del table
     air = _air(load, total_mw, cells, power_mw, external_mw, rate_hz, noise_mw, idle)
@@ -120,10 +120,19 @@ def share(
     taken = np.maximum(granted, dedicated)
     room = np.minimum(most, 1.0 - (taken.sum(axis=2, keepdims=True) - taken)) - granted
     room = np.where(room > ROUNDING, room, 0.0)
-    # What one user more, always with data, would get: the room that is left, or an equal part.
-    part = np.maximum(room, np.where(np.isfinite(level), level, 0.0))
-    part = np.concatenate([part, np.ones_like(part[:, :1])], axis=1).ravel()[slot]
-    fair = np.where(cells >= 0, np.where(_starved(level, slot), part, part + given[:, :, None]), 1.0).min(axis=2)
+    # What one user more, always with data, would get: the room that is left; in a pool that goes short an equal part;
+    # in one that is satisfied what is left of its minimum, or an equal part of what others have beyond theirs.
+    lent = np.maximum(granted - least, 0.0)
+    lent = room + lent.sum(axis=2, keepdims=True) - lent
+    own = np.maximum(room, least - granted)
+    part = np.maximum(own, np.minimum(np.minimum(_newcomer(given, slot, shape), lent), np.maximum(most - granted, 0.0)))
+    starved = np.isfinite(level)
+    part = np.where(starved, np.maximum(room, np.where(starved, level, 0.0)), part)
+    own = np.where(starved, 0.0, own)
+    fair = np.maximum(
+        _member(part, slot), np.where(_member(starved, slot), 0.0, given[:, :, None] + _member(own, slot))
+    )
+    fair = np.where(cells >= 0, fair, 1.0).min(axis=2)
     throughput = air.rate * np.clip(fair, 0.0, 1.0).astype(F32)
     carried = np.bincount(_first(cells, shape), (given * air.rate).ravel(), shape[0] * shape[1]).reshape(shape[:2])
     return (
@@ -133,7 +142,7 @@ def share(
         given,
         throughput,
         granted,
-        room,
+        part,
         carried[:, :-1],
     )
 
@@ -220,7 +229,7 @@ def tally(
         served_share: ``[T, N] float32`` part of the moment in which a user can be sent data, or empty = all of it.
         rate_hz: ``[C] float32``.
         granted: ``[T, C, S] float64`` from :func:`share`, and so `room`.
-        room: ``[T, C, S] float64``.
+        room: ``[T, C, S] float64``; of the slots that a slice may have, `granted` are taken.
         passed: ``[T, C] float64`` share of traffic that the transport network carries.
         transport_ms: ``[T, C] float64`` its delay.
         burst_bit: ``[S] float64`` data that arrive together.
@@ -247,17 +256,21 @@ def tally(
     if served_share.size:
         # Data waits while a UE changes cells: the time counts, the bits do not come.
         through = through * served_share
+    # What the buffer loses is not sent.
+    bits = np.minimum(given * alone_bps, offered_bps - dropped_bps) * through
+    air_bps = throughput_bps * served_share if served_share.size else throughput_bps.copy()
     throughput_bps *= through
     given *= through
-    bits = given * alone_bps
     active = bits / np.maximum(throughput_bps, F32(1.0))
     busy = granted[row, at, slice_of] / np.maximum(granted[row, at, slice_of] + room[row, at, slice_of], 1e-9)
     wait_ms = SLOT_MS * busy / np.maximum(1.0 - busy, 1e-3)
-    service_ms = 1e3 * burst_bit[slice_of] / np.maximum(throughput_bps, F32(1.0))
-    queue_ms = wait_ms + service_ms / np.maximum(1.0 - filled, 1.0 / BUFFER_BURSTS)
+    burst = burst_bit[slice_of] / np.maximum(1.0 - filled, 1.0 / BUFFER_BURSTS)
+    queue_ms = wait_ms + 1e3 * burst / np.maximum(throughput_bps, F32(1.0))
+    air_queue_ms = wait_ms + 1e3 * burst / np.maximum(air_bps, F32(1.0))
     fixed_ms = ACCESS_MS + transport_ms[row, at]
-    retries = sum(chance * attempt for attempt, chance in enumerate(HARQ_ATTEMPTS))
-    delay_ms = np.minimum(fixed_ms + retries * HARQ_ROUND_TRIP_MS + queue_ms, MAX_DELAY_MS)
+    repeated_ms = sum(chance * attempt for attempt, chance in enumerate(HARQ_ATTEMPTS)) * HARQ_ROUND_TRIP_MS
+    delay_ms = np.minimum(fixed_ms + repeated_ms + queue_ms, MAX_DELAY_MS)
+    air_delay_ms = np.minimum(ACCESS_MS + repeated_ms + air_queue_ms, MAX_DELAY_MS)
     late = _late(budget_ms[slice_of] - fixed_ms, queue_ms)
     budgeted = np.isfinite(budget_ms)[slice_of]
     present = np.where(served, connected, F32(0.0))
@@ -282,6 +295,7 @@ def tally(
         "dropped_bits": dropped_bps,
         "budgeted_bits": bits * budgeted,
         "late_bits": bits * np.where(budgeted, late, 0.0),
+        "bit_air_delay": bits * air_delay_ms,
     }
     group = (np.where(served, serving, num_cells) + row * (num_cells + 1)).ravel()
     for name, column in columns.items():
@@ -387,9 +401,29 @@ def elastic(wanted: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(wanted <= KNEE, wanted, 1.0 - (1.0 - KNEE) * np.exp(-(wanted - KNEE) / (1.0 - KNEE)))
 
 
-def _starved(level: NDArray[np.float64], slot: NDArray[np.int64]) -> NDArray[np.bool_]:
-    short = np.concatenate([np.isfinite(level), np.zeros_like(level[:, :1], dtype=bool)], axis=1)
-    return short.ravel()[slot]
+def _member(pool: NDArray[Any], slot: NDArray[np.int64]) -> NDArray[Any]:
+    """Return a figure of pools, ``[T, C, S]``, for each membership, 0 without a cell."""
+    return np.concatenate([pool, np.zeros_like(pool[:, :1])], axis=1).ravel()[slot]
+
+
+def _newcomer(given: NDArray[np.float32], slot: NDArray[np.int64], shape: tuple[int, int, int]) -> NDArray[np.float64]:
+    """Return the level of each cell if one user more came who always has data, ``[T, C, 1]``.
+
+    Where sum of min(given, level) + level is 1, found as in :func:`_equal`, from the idle share upwards.
+    """
+    size, cell = shape[0] * shape[1], slot.ravel() // shape[2]
+    asked = np.repeat(given.ravel(), slot.shape[2]).astype(F64)
+    level = np.maximum(1.0 - np.bincount(cell, asked, size), 0.0)
+    for _ in range(_ROUNDS):
+        hungry = asked > level[cell]
+        if not hungry.any():
+            break
+        taken = np.bincount(cell, np.where(hungry, 0.0, asked), size)
+        raised = np.maximum((1.0 - taken) / (np.bincount(cell, hungry, size) + 1.0), level)
+        if not (raised > level * (1.0 + ROUNDING)).any():
+            break
+        level = raised
+    return level.reshape(shape[0], shape[1], 1)[:, :-1]
 
 
 def _levels(

@@ -152,8 +152,9 @@ def drop(case: Case, count: int, *, rng: np.random.Generator) -> Points:
     of two draws, which TR 38.901 section 7.4.3.1 asks for and the live twin uses, came after it.
     """
     if case.environment == "InH":
-        users = outdoor_points((rng.random((count, 2)) * OFFICE_M).astype(np.float32))  # no wall to the site, that is
+        users = outdoor_points((rng.random((count, 2)) * OFFICE_M).astype(np.float32))
         users.height_m[:] = OFFICE_USER_HEIGHT_M
+        users.indoor[:] = True
         return users
     home = sites_m(case)[rng.integers(0, len(sites_m(case)), count)]
     indoor = rng.random(count) < INDOOR_SHARE

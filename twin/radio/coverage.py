@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from twin.errors import OutOfRange
-from twin.moments import IDLE_ACTIVITY
 from twin.radio.landscape import outdoor_points
 from twin.sixg.ways import contributed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -21,6 +20,9 @@ if TYPE_CHECKING:
     from twin.radio.field import Contributor
     from twin.radio.landscape import Sectors
     from twin.world import World
+
+    Quality = Callable[[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]], NDArray[np.float32]]
+    """SINR in dB, ``[n] float32``, from power heard at full load ``[n, C]``, place ``[n, 2]`` and cell ``[n]``."""
 
 MAX_PIXELS = 4_000_000
 _CHUNK = 8_192
@@ -50,19 +52,19 @@ class SinrMap:
 def sinr_map(
     world: World,
     sectors: Sectors,
-    load: NDArray[np.float32],
+    quality_db: Quality,
     *,
     resolution_m: float,
     kernel: Kernel,
     discs: NDArray[np.float32] | None = None,
     contributors: Sequence[Contributor] = (),
 ) -> SinrMap:
-    """Return the map at a given load of each cell.
+    """Return the map.
 
     Args:
         world: Landscape and area.
         sectors: What the cells radiate.
-        load: ``[num_cells] float32``.
+        quality_db: What users hear there now, by the same rules as everybody in the network.
         resolution_m: Edge of a pixel.
         kernel: Does the arithmetic.
         discs: Obstacles, see :func:`twin.radio.landscape.obstacle_loss_db`.
@@ -84,7 +86,11 @@ def sinr_map(
     for at in range(0, len(centre_m), _CHUNK):
         points = outdoor_points(centre_m[at : at + _CHUNK])
         gain_db = world.landscape.gain_db(points, sectors, discs=discs, hear=kernel.hear)
-        parts.append(_pixels(*contributed(gain_db, points, sectors, contributors), sectors, load))
+        power_mw, level_dbm = contributed(gain_db, points, sectors, contributors)
+        row, best = np.arange(len(points)), level_dbm.argmax(axis=1)
+        heard = power_mw[row, best] > 0.0
+        quality = quality_db(power_mw, points.position_m, best)
+        parts.append((np.where(heard, quality, np.nan), best, np.where(heard, level_dbm[row, best], np.nan)))
     sinr_db, best, level_dbm = (np.concatenate(part).reshape(rows, cols) for part in zip(*parts, strict=True))
     return SinrMap(
         west_m=west,
@@ -94,20 +100,3 @@ def sinr_map(
         best_cell=best.astype(np.int32),
         rsrp_dbm=level_dbm.astype(np.float32),
     )
-
-
-def _pixels(
-    power_mw: NDArray[np.float32], level: NDArray[np.float32], sectors: Sectors, load: NDArray[np.float32]
-) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]:
-    """Return SINR, strongest cell and its RSRP, ``[n]`` each; NaN and 0 where no cell is on the air."""
-    row = np.arange(len(power_mw))
-    best = level.argmax(axis=1)
-    same_carrier = sectors.carrier_number[best][:, None] == sectors.carrier_number
-    activity = IDLE_ACTIVITY + (1.0 - IDLE_ACTIVITY) * load
-    own_mw = power_mw[row, best]
-    other_mw = (power_mw * activity * same_carrier).sum(axis=1) - own_mw * activity[best]
-    aimed_mw = own_mw * 10.0 ** (sectors.beam_gain_db[best] / 10.0)
-    sinr = aimed_mw / (np.maximum(other_mw, 0.0) + sectors.noise_mw[best])
-    with_signal = own_mw > 0.0
-    sinr_db = np.where(with_signal, 10.0 * np.log10(np.maximum(sinr, 1e-30)), np.nan)
-    return sinr_db, best, np.where(with_signal, level[row, best], np.nan)

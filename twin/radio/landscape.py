@@ -90,20 +90,25 @@ def indoor_points(
     *,
     rng: np.random.Generator,
     storeys: NDArray[np.int64] | None = None,
+    rural: NDArray[np.bool_] | None = None,
 ) -> Points:
     """Return points of which some are indoors, with entry losses and floors drawn once (TR 38.901 section 7.4.3.1).
 
-    Half of the indoor points are behind coated glass, as in the 3GPP calibration campaign.
+    Half of the indoor points are behind coated glass, as in the 3GPP calibration campaign. In the country (RMa) nobody
+    is, and houses are 10 m deep instead of 25 m.
 
     Args:
         position_m: ``[n, 2]`` east, north.
         indoor: ``[n] bool``.
         rng: Source of chance.
         storeys: ``[n]`` floors of the building, 0 = unknown: 4 to 8 (table 7.2-1); None = all unknown.
+        rural: ``[n] bool``, the house stands in the country; None = none does.
     """
     count = len(position_m)
-    coated = rng.random(count) < 0.5
-    depth_m = rng.random((2, count)).min(axis=0) * path_loss.MAX_INDOOR_DEPTH_M
+    country = np.zeros(count, dtype=bool) if rural is None else rural
+    coated = (rng.random(count) < 0.5) & ~country
+    deepest_m = np.where(country, path_loss.MAX_RURAL_DEPTH_M, path_loss.MAX_INDOOR_DEPTH_M)
+    depth_m = rng.random((2, count)).min(axis=0) * deepest_m
     sigma = np.where(coated, path_loss.ENTRY_SIGMA_DB[1], path_loss.ENTRY_SIGMA_DB[0])
     loss = path_loss.INDOOR_LOSS_DB_PER_M * depth_m + sigma * rng.standard_normal(count)
     guessed = rng.integers(FEWEST_STOREYS, MOST_STOREYS + 1, count)
@@ -361,7 +366,10 @@ class Landscape:
             environment=self._environment[mast],
             offset=self._offset[mast],
             table=np.array(table, dtype=np.int32),
-            wall_db=np.array([(0.0, *path_loss.entry_loss_db(hz)) for _, hz in known], dtype=np.float32).reshape(-1, 3),
+            indoors=np.array([self.masts[mast].environment == "InH" for mast, _ in known], dtype=bool),
+            wall_db=np.array(
+                [_walls_db(self.masts[mast].environment, hz) for mast, hz in known], dtype=np.float32
+            ).reshape(-1, 3),
             loss_db=np.stack(loss_db) if loss_db else np.zeros((0, 1, 2, 4), dtype=np.float32),
             layer=self._layers([(self.masts[mast].site_id, hz) for mast, hz in known]),
         )
@@ -425,6 +433,23 @@ class Landscape:
         return gain if cells is None else gain[:, chosen]
 
 
+def _walls_db(environment: path_loss.Environment, carrier_hz: float) -> tuple[float, float, float]:
+    """Return the entry loss of users outdoors, behind low-loss walls and behind high-loss ones.
+
+    A cell in an office (InH) has its indoor users inside with it; the walls are between it and the street, half of
+    the houses having walls of either kind: the mean. Houses of RMa have low-loss walls only (TR 38.901 section
+    7.4.3.1).
+    """
+    low, high = path_loss.entry_loss_db(carrier_hz)
+    match environment:
+        case "InH":
+            return (low + high) / 2.0, 0.0, 0.0
+        case "RMa":
+            return 0.0, low, low
+        case _:
+            return 0.0, low, high
+
+
 def listeners(points: Points, mapped_db: NDArray[np.float32], extra_db: NDArray[np.float32] | None = None) -> Listeners:
     """Return points as the kernels take them, with path gains of a radio map and a further loss ``[n]`` at each."""
     return Listeners(
@@ -432,7 +457,8 @@ def listeners(points: Points, mapped_db: NDArray[np.float32], extra_db: NDArray[
         height_m=points.height_m,
         level=tables.level_of(points.height_m),
         wall=points.indoor.astype(np.int32) + (points.coated & points.indoor),
-        loss_db=points.depth_loss_db if extra_db is None else points.depth_loss_db + extra_db,
+        depth_db=points.depth_loss_db,
+        loss_db=np.zeros(len(points), dtype=np.float32) if extra_db is None else extra_db,
         mapped_db=mapped_db,
     )
 

@@ -29,7 +29,13 @@ CQI_EFFICIENCY = np.array(
     ],
     dtype=np.float32,
 )  # fmt: skip
-"""Bits per second and hertz of CQI 1..15, TS 38.214 table 5.2.2.1-3 (256QAM)."""
+"""Bits per modulation symbol of CQI 1..15, TS 38.214 table 5.2.2.1-3 (256QAM)."""
+TDD_FROM_HZ = 2.5e9
+"""Where unpaired spectrum begins: n41 (2496 MHz) and every band above it but n7; below, FDD has most of the spectrum
+(TS 38.101-1 table 5.2-1). A UE or cell of n7 is taken for one of n41."""
+TDD_DOWNLINK_SHARE = 0.75
+"""Of the slots of a usual TDD pattern."""
+SYMBOLS_PER_SLOT = 14
 MIN_SINR_DB = -6.0
 """Below this nothing decodes; between it and CQI 1 the rate falls to zero (repetition)."""
 MAX_RANK = 4.0
@@ -89,6 +95,17 @@ def num_resource_blocks(bandwidth_hz: float, *, spacing: int | None = None) -> i
     return found
 
 
+def symbols_per_s(bandwidth_hz: float) -> float:
+    """Return the modulation symbols that a carrier has per second: 12 N_RB x 14 per slot (TS 38.211 table 4.3.2-1)."""
+    slots_per_s = 1e3 * spacing_khz(bandwidth_hz) / 15.0
+    return 12.0 * num_resource_blocks(bandwidth_hz) * SYMBOLS_PER_SLOT * slots_per_s
+
+
+def downlink_share(carrier_hz: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the share of time in which carriers send downlink, by their duplex."""
+    return np.where(carrier_hz >= TDD_FROM_HZ, TDD_DOWNLINK_SHARE, 1.0)
+
+
 def rsrp_offset_db(bandwidth_hz: float) -> float:
     """Return what to subtract from carrier power for the power of one resource element: 10 log10(12 N_RB)."""
     return float(10.0 * np.log10(12.0 * num_resource_blocks(bandwidth_hz)))
@@ -108,11 +125,11 @@ def _efficiency(sinr_db: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 TABLE = _efficiency(_TABLE_SINR_DB)
-"""``[num_bins] float32`` net bits per second and hertz; the rate between two bins lies on their chord."""
+"""``[num_bins] float32`` net bits per modulation symbol; the rate between two bins lies on their chord."""
 
 
 def spectral_efficiency(sinr_db: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return net bits per second and hertz of a user alone on the carrier, rank and overhead included."""
+    """Return net bits per modulation symbol of a user alone on the carrier, rank and overhead included."""
     place = (sinr_db - np.float32(TABLE_FROM_DB)) * np.float32(BINS_PER_DB)
     place = np.clip(place, np.float32(0.0), np.float32(len(TABLE) - 1.001))
     low = place.astype(np.int32)

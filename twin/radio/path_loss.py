@@ -52,10 +52,11 @@ DECORRELATION_M: dict[Environment, tuple[float, float]] = {
     "SubTHz": (10.0, 13.0),
 }
 """(LOS, NLOS) of shadowing, TR 38.901 table 7.5-6."""
-INDOOR_SIGMA_DB: dict[Environment, float] = {"UMa": 7.0, "UMi": 7.0, "RMa": 8.0, "InH": 0.0, "SubTHz": 0.0}
-"""Shadowing of a user behind an outer wall (column O2I), in sight or not, TR 38.901 table 7.5-6."""
-INDOOR_DECORRELATION_M: dict[Environment, float] = {"UMa": 7.0, "UMi": 7.0, "RMa": 120.0, "InH": 7.0, "SubTHz": 7.0}
-"""Of :data:`INDOOR_SIGMA_DB`, column O2I of TR 38.901 table 7.5-6; InH has no outer wall and so never uses it."""
+INDOOR_SIGMA_DB: dict[Environment, float] = {"UMa": 7.0, "UMi": 7.0, "RMa": 8.0, "InH": 8.03, "SubTHz": 0.0}
+"""Shadowing of a user behind an outer wall (column O2I), in sight or not, TR 38.901 table 7.5-6. The cells of InH are
+inside with their users: that is the NLOS figure of InH, and who sees the cell has its LOS figure."""
+INDOOR_DECORRELATION_M: dict[Environment, float] = {"UMa": 7.0, "UMi": 7.0, "RMa": 120.0, "InH": 6.0, "SubTHz": 7.0}
+"""Of :data:`INDOOR_SIGMA_DB`, column O2I of TR 38.901 table 7.5-6; InH as outside of it: the NLOS figure."""
 SIGHT_DECORRELATION_M: dict[Environment, float] = {"UMa": 50.0, "UMi": 50.0, "RMa": 60.0, "InH": 10.0, "SubTHz": 50.0}
 """Of the LOS state, TR 38.901 table 7.6.3.1-2."""
 
@@ -64,6 +65,8 @@ ENTRY_SIGMA_DB = (4.4, 6.5)
 INDOOR_LOSS_DB_PER_M = 0.5
 MAX_INDOOR_DEPTH_M = 25.0
 """Indoor depth is the smaller of two draws from U(0, 25) m, TR 38.901 section 7.4.3.1."""
+MAX_RURAL_DEPTH_M = 10.0
+"""The same in RMa: U(0, 10) m."""
 
 
 def breakpoint_m(

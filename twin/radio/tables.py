@@ -36,8 +36,8 @@ LOSS_BINS = 34 * 32
 ANGLE_BINS = 1024
 _NORMAL = np.linspace(-6.0, 6.0, 4801)
 _NORMAL_BELOW = np.array([0.5 * math.erfc(-value / math.sqrt(2.0)) for value in _NORMAL])
-_DEPTHS_M = (path_loss.MAX_INDOOR_DEPTH_M * (1.0 - np.sqrt(1.0 - (np.arange(32) + 0.5) / 32.0))).astype(np.float32)
-"""Ways from the outer wall, equally likely: quantiles of the smaller of two draws from U(0, 25) m."""
+_DEPTHS = (1.0 - np.sqrt(1.0 - (np.arange(32) + 0.5) / 32.0)).astype(np.float32)
+"""Ways from the outer wall as shares of the deepest, equally likely: quantiles of the smaller of two draws from U(0, 1)."""
 LOWEST_ROOF_M = 12.0
 """The first hE of UMa beside the street, TR 38.901 table 7.4.1-1 note 1."""
 
@@ -69,12 +69,14 @@ def loss_table(environment: path_loss.Environment, *, mast_height_m: float, carr
     edge = np.arange(LOSS_BINS + 1, dtype=np.int32) + np.int32(FIRST_BIN)
     ground_m = np.sqrt((edge << BIN_SHIFT).view(np.float32).astype(np.float64)).astype(np.float32)
     table = np.zeros((LEVELS, LOSS_BINS + 1, 4), dtype=np.float32)
+    deepest_m = path_loss.MAX_RURAL_DEPTH_M if environment == "RMa" else path_loss.MAX_INDOOR_DEPTH_M
+    depths_m = np.float32(deepest_m) * _DEPTHS
     for level in range(LEVELS):
         height_m = USER_HEIGHT_M + STOREY_M * level
         table[level, :, 0], table[level, :, 1] = exact_loss_db(
             environment, ground_m, mast_height_m=mast_height_m, user_height_m=height_m, carrier_hz=carrier_hz
         )
-        outdoor_m = np.maximum(ground_m[:, None] - _DEPTHS_M, np.float32(0.0))
+        outdoor_m = np.maximum(ground_m[:, None] - depths_m, np.float32(0.0))
         indoors = path_loss.los_probability(environment, outdoor_m, user_height_m=height_m).mean(axis=1)
         table[level, :, 2] = sight_bound(path_loss.los_probability(environment, ground_m, user_height_m=height_m))
         table[level, :, 3] = sight_bound(indoors)

@@ -128,13 +128,15 @@ class Radar:
         position_m: ``[num_cells, 3] float64`` antennas.
         carrier_hz: ``[num_cells] float64``.
         beams: ``[num_cells] float64`` pencil beams in a scan of the sector, one for each element of the panel.
-        peak_gain_dbi: ``[num_cells] float64`` element and whole panel.
+        array_gain_db: ``[num_cells] float64`` of the whole panel over one element where its beam points.
+        beamwidth_deg: ``[num_cells] float64`` of an element, horizontal.
     """
 
     position_m: NDArray[np.float64]
     carrier_hz: NDArray[np.float64]
     beams: NDArray[np.float64]
-    peak_gain_dbi: NDArray[np.float64]
+    array_gain_db: NDArray[np.float64]
+    beamwidth_deg: NDArray[np.float64]
 
     def look(
         self,
@@ -161,10 +163,10 @@ class Radar:
         distance_m = np.hypot(ground_m, offset[..., 2])
         off_deg = np.degrees(np.arctan2(offset[..., 0], offset[..., 1])) - boresight_deg
         off_deg = np.abs((off_deg + 180.0) % 360.0 - 180.0)
-        above_deg = np.abs(np.degrees(np.arctan2(offset[..., 2], np.maximum(ground_m, 1e-3))))
-        # A beam steered away from boresight narrows its panel to the cosine of the angle, in both planes.
-        turned = np.cos(np.radians(off_deg)) * np.cos(np.radians(above_deg))
-        gain_dbi = self.peak_gain_dbi + 10.0 * np.log10(np.maximum(turned, 1e-3))
+        above_deg = np.degrees(np.arctan2(offset[..., 2], np.maximum(ground_m, 1e-3)))
+        # A scan points the whole panel at the target; what is left of it there is the pattern of its elements.
+        element_dbi = antenna.element_gain_dbi(90.0 - above_deg, off_deg, horizontal_deg=self.beamwidth_deg)
+        gain_dbi = element_dbi + self.array_gain_db
         level = snr_db(
             distance_m,
             power_w=power_w,
@@ -173,7 +175,7 @@ class Radar:
             rcs_m2=rcs_m2[:, None],
             dwell_s=duty * SCAN_PERIOD_S / self.beams,
         )
-        within = seen & (off_deg <= FIELD_OF_VIEW_DEG) & (above_deg <= FIELD_OF_VIEW_DEG)
+        within = seen & (off_deg <= FIELD_OF_VIEW_DEG) & (np.abs(above_deg) <= FIELD_OF_VIEW_DEG)
         return np.where(within, level, NO_ECHO_DB)
 
 
@@ -210,7 +212,8 @@ class Sensing:
             position_m=self._antenna_m,
             carrier_hz=sectors.carrier_hz,
             beams=elements,
-            peak_gain_dbi=antenna.ELEMENT_GAIN_DBI + 10.0 * np.log10(elements),
+            array_gain_db=10.0 * np.log10(elements),
+            beamwidth_deg=antenna.beamwidth_deg(sectors.shape).astype(np.float64),
         )
         target_m = self.targets.at(sim_time_s)
         return radar.look(

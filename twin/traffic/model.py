@@ -50,7 +50,6 @@ class ParametricTraffic:
         district: ``[num_crowd] int64`` district of each point of the crowd, which are the last users.
         num_districts: How many.
         rng: Source of the noise.
-        curves: The seasonal curves; None = the fitted ones.
     """
 
     def __init__(
@@ -60,10 +59,9 @@ class ParametricTraffic:
         *,
         num_districts: int,
         rng: np.random.Generator,
-        curves: WeekCurves | None = None,
     ) -> None:
         self._curve, self._district = curve, district
-        self._curves = curves or fitted_curves()
+        self._curves = fitted_curves()
         noise = fitted("daily_curves.json")["noise"]
         self._sigma = float(noise["sigma"])
         self._point_noise = Drift(len(district), memory_s=POINT_MEMORY_S, rng=rng)
@@ -81,7 +79,7 @@ class ParametricTraffic:
 
 
 class MeasuredTraffic:
-    """Replays measured weeks: what was counted in a square is what its users want.
+    """Replays measured weeks: what was counted in a square is what its users want, with no noise added.
 
     Args:
         weeks: One curve per measured place, each a share of its own busy hour.
