@@ -38,8 +38,10 @@ setup: .venv/.installed ## Install the base (no torch) and the sentence encoder 
 test: .venv/.installed .venv-test/.installed lint types layers ## Run every check and test (20 minutes at most on 2 cores)
 	@echo "== base install: size and content"
 	@$(BIN)/python tools/check_base.py
-	@echo "== tests"
-	@$(TBIN)/pytest
+	@echo "== unit tests"
+	@$(TBIN)/pytest tests/unit -n 2 --dist loadfile
+	@echo "== contract and end-to-end tests"
+	@$(TBIN)/pytest tests/contract tests/e2e
 
 lint: .venv-test/.installed
 	@echo "== ruff"

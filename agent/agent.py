@@ -20,6 +20,7 @@ from agent.follow_up import follows_up, reused_tool
 from agent.grounding import keep_grounded, say_time
 from agent.ledger import Ledger
 from agent.memory import Conversations, Turn
+from agent.orders import SET_ATTRIBUTE, attributes_meant, is_order
 from agent.planner import HYPOTHETICAL, NONE, Choice, Planner, load_planner
 from agent.question import AgentEvent, Answer, AnswerStatus, Evidence, Question, ToolCall
 from agent.registry import Registry, ToolContext, default_registry
@@ -35,7 +36,8 @@ WHAT_IF: Final = "what_if"
 _ABSENT_SAID_S: Final = 5.0
 _CAN: Final = (
     "I can tell figures of cells, sites, slices, links and UEs, rank and compare them, list and explain alarms, show"
-    " neighbours and paths, try out what a tilt, power or lock change would do, and propose such changes."
+    " neighbours and paths, try out what a tilt, power or lock change would do, and propose such changes and those of"
+    " every other managed attribute."
 )
 _log = structlog.get_logger(__name__)
 
@@ -190,6 +192,9 @@ class Agent:
         tool, confidence = (reused, 1.0) if reused else (choice.label, choice.probability)
         if not reused and self._what_if is not None and _imagines(tool, text):
             tool = WHAT_IF
+        ordered = bool(attributes_meant(linked)) and not reused
+        if ordered and tool != WHAT_IF and is_order(linked):
+            tool, confidence = SET_ATTRIBUTE, 1.0
         tell("step", {"step": "choose", "tool": tool, "confidence": round(confidence, 4)})
         refusal = _refuse(text, linked, choice, tool=tool, reused=reused is not None)
         if refusal is not None:
@@ -320,7 +325,7 @@ def _imagines(tool: str, text: str) -> bool:
 
 def _refuse(text: str, linked: Linked, choice: Choice, *, tool: str, reused: bool) -> _Said | None:
     """Return what to say instead of running a tool, None when it may run."""
-    if reused or tool == WHAT_IF:
+    if reused or tool in {WHAT_IF, SET_ATTRIBUTE}:
         return None
     confidence = choice.probability
     if tool == HYPOTHETICAL:
@@ -340,6 +345,12 @@ def _refuse(text: str, linked: Linked, choice: Choice, *, tool: str, reused: boo
                 " cell 7-2 by 3 dB`."
             )
             return _Said(status="refused", text=said, confidence=confidence)
+        if others := attributes_meant(linked):
+            said = (
+                f"That names {others[0].label}. To propose another value, say it as an order that begins with `set` or"
+                f' `switch`, or use `twin propose "ENTITY {others[0].name} VALUE"`.'
+            )
+            return _Said(status="clarify", text=said, confidence=confidence)
         if not guard.has_verb(tool, text):
             return _Said(status="clarify", text="What shall I change, where, and by how much?", confidence=confidence)
     unknown = linked.of(UnknownMention)

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from agent.memory import Turn
+from agent.orders import SET_ATTRIBUTE, attributes_meant, member_wanted, quantities, wants_more
 from agent.tools.inputs import Window
+from twin.attributes import Attribute, AttributeValue, to_managed, to_native
 from twin.entities import Kind, Position
 from twin.kpi import kpi, kpis_of
 from twin.naming import (
@@ -29,7 +31,7 @@ from twin.naming import (
 )
 from twin.naming_words import options, word_set
 
-CONTROL: Final = frozenset({"set_tilt", "set_power", "lock_cell", "unlock_cell", "undo_change"})
+CONTROL: Final = frozenset({"set_tilt", "set_power", "lock_cell", "unlock_cell", "undo_change", SET_ATTRIBUTE})
 _RADIO: Final = (Kind.CELL, Kind.SITE)
 _MEASURED: Final = (Kind.CELL, Kind.SITE, Kind.LINK, Kind.SLICE, Kind.UE)
 _ALL: Final = tuple(Kind)
@@ -540,7 +542,80 @@ _LOCKS: Final = word_set("lock locked locking block blocked shut off dark down d
 _UNLOCKS: Final = word_set("unlock unlocked unlocking unblock reopen enable enabled on wake")
 
 
+def _attribute(s: Situation) -> dict[str, Any]:
+    """Return one managed attribute of one entity with the value that the sentence wants, in 3GPP name and unit."""
+    rows = attributes_meant(s.linked)
+    if len(rows) != 1 or wants_more(s.linked):
+        labels = ", ".join(row.label for row in rows)
+        raise _AskBack(f"I read more than one wish ({labels}); one at a time, please: what shall I change first?")
+    (row,) = rows
+    entity = _bearer(s, row.kind)
+    return {"entity": entity, "attribute": row.name, "value": _wish(s, row, entity)}
+
+
+def _bearer(s: Situation, kind: Kind) -> str:
+    """Return the one entity of a kind that a sentence speaks of, also by what it joins."""
+    named = _named(s, (kind,))
+    if len(named) > 1:
+        raise _AskBack(f"One at a time, please: {_either(tuple(named))}?", tuple(named))
+    topology = s.index.topology
+    if kind is Kind.RELATION and not named:
+        ends = _named(s, (Kind.CELL,))
+        if len(ends) != 2:
+            _reject_unknown(s)
+            raise _AskBack("From which cell to which cell?")
+        if "between" in s.words:
+            raise _AskBack(f"From {ends[0]} to {ends[1]}, or the other way?")
+        said = [m for m in s.linked.of(EntityMention) if m.kind is Kind.CELL]
+        if s.linked.text[: said[-1].span[0]].lower().rstrip().removesuffix("cell").rstrip().endswith("from"):
+            ends.reverse()
+        for one in topology.of_kind(kind):
+            if [one.properties["source_id"], one.properties["target_id"]] == ends:
+                return one.id
+        raise _AskBack(f"{ends[0]} has no relation to {ends[1]}; which other cell do you mean?")
+    if kind is Kind.POLICY and not named:
+        parts, sites = _named(s, (Kind.SLICE,)), _named(s, (Kind.SITE,))
+        if len(parts) != 1 or len(sites) != 1:
+            _reject_unknown(s)
+            raise _AskBack("Of which slice at which site? Name one of each.")
+        return next(
+            one.id
+            for one in topology.of_kind(kind)
+            if one.parent_id == sites[0] and one.properties["slice_id"] == parts[0]
+        )
+    return _cell(s) if kind is Kind.CELL else _target(s, (kind,), kind.value)
+
+
+def _wish(s: Situation, row: Attribute, entity_id: str) -> AttributeValue:
+    """Return the value that a sentence wants, in the 3GPP unit."""
+    member = member_wanted(row, s.linked) if row.choices or row.name == "coverageShape" else None
+    if member is not None:
+        return member
+    if row.choices:
+        raise _AskBack(f"What shall {row.label} of {entity_id} become: {_either(row.choices)}?")
+    found = quantities(row, s.linked)
+    if len(found) > 1:
+        found = [one for one in found if s.linked.text[: one[0].span[0]].lower().rstrip().endswith("to")]
+    if len(found) != 1:
+        in_unit = f" in {row.native_unit}" if row.native_unit else ""
+        raise _AskBack(f"To which value{in_unit} shall I change {row.label} of {entity_id}?")
+    quantity, native = found[0]
+    if native is None:
+        raise _AskBack(f"{row.label} is told in {row.native_unit or 'plain numbers'}; to which value shall it go?")
+    if quantity.mode == "relative" or (quantity.mode == "bare" and quantity.direction != 0):
+        if quantity.direction == 0:
+            raise _AskBack(f"Shall {row.label} of {entity_id} go up or down by {quantity.text}?")
+        now = float(to_native(row.name, s.index.topology.get(entity_id).attributes[row.name]))
+        native = now + quantity.direction * abs(native)
+    return to_managed(row.name, native)
+
+
 def _what_if(s: Situation) -> dict[str, Any]:
+    if others := attributes_meant(s.linked):
+        raise _AskBack(
+            f"Here I try out tilt, power and locking; for {others[0].label} use for example"
+            f' `twin what-if "ENTITY {others[0].name} VALUE"`. Which of the three shall I try?'
+        )
     words, named = set(s.words), {m.attribute for m in s.linked.of(AttributeMention)}
     units = {quantity.unit for quantity in s.linked.of(QuantityMention)}
     if "digitalTilt" in named or "deg" in units or any("tilt" in word for word in words):
@@ -575,5 +650,6 @@ _FILLERS: Final[dict[str, Callable[[Situation], dict[str, Any]]]] = {
     "lock_cell": _one_cell,
     "unlock_cell": _one_cell,
     "undo_change": _undo,
+    SET_ATTRIBUTE: _attribute,
     "what_if": _what_if,
 }

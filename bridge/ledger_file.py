@@ -110,6 +110,7 @@ def write_whole(path: Path, *, floor: int, records: Sequence[Record]) -> None:
     head = MAGIC + floor.to_bytes(8, "little") + first.to_bytes(8, "little")
     temporary = path.with_name(f"{path.name}.part")
     with temporary.open("wb") as file:
+        temporary.chmod(0o600)  # orders name injected faults
         file.write(head + zlib.crc32(head).to_bytes(4, "little"))
         for record in records:
             file.write(framed(record))

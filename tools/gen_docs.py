@@ -108,7 +108,7 @@ def tables_page() -> str:
         "|---|---|---|---|---|---|---|",
     ]
     rows += [
-        f"| `{f.name}` | {f.title} | {', '.join(f.kinds)} | {f.mild:g}..{f.severe:g}: {f.effect} |"
+        f"| `{f.name}` | {f.title} | {', '.join(f.kinds)} | {f.span} |"
         f" {'yes' if f.hidden else 'no'} | {f.signature} | {f.remedy} |"
         for f in FAULTS
     ]

@@ -96,7 +96,7 @@ FAULTS: tuple[Fault, ...] = (
         mild=12.0,
         severe=30.0,
         hidden=True,
-        signature="more connections under -110 dBm, radio link failures and re-establishments at one place",
+        signature="more connections under -110 dBm, mean RSRP of the cell down",
         remedy="more power, less tilt, or a RIS panel towards the place",
     ),
     Fault(
@@ -107,7 +107,7 @@ FAULTS: tuple[Fault, ...] = (
         mild=4.0,
         severe=9.0,
         hidden=False,
-        signature="RSRP at the edge of the cell down, connections move to the neighbours, served distance down",
+        signature="connections move from the cell to its neighbours",
         remedy="tilt up again",
     ),
     Fault(
@@ -118,7 +118,7 @@ FAULTS: tuple[Fault, ...] = (
         mild=4.0,
         severe=8.0,
         hidden=False,
-        signature="served distance up, interference at far cells up, their SINR down",
+        signature="served distance up, power drawn up, SINR of the neighbours down",
         remedy="tilt down, power back",
     ),
     Fault(
@@ -129,7 +129,7 @@ FAULTS: tuple[Fault, ...] = (
         mild=1.0,
         severe=3.0,
         hidden=False,
-        signature="handovers to these neighbours fail, SINR low in spite of good RSRP at the border",
+        signature="SINR and CQI of the cell and of these neighbours down, RSRP normal",
         remedy="give one of them another nRPCI",
     ),
     Fault(
@@ -151,7 +151,7 @@ FAULTS: tuple[Fault, ...] = (
         mild=4.0,
         severe=10.0,
         hidden=True,
-        signature="PRB load above 90 %, throughput down, delay up, SINR normal",
+        signature="PRB load above 90 % when severe, connections up, throughput down, delay up",
         remedy="shift the border by cellIndividualOffset, raise the slice's share, wake a sleeping cell",
     ),
     Fault(
@@ -162,7 +162,7 @@ FAULTS: tuple[Fault, ...] = (
         mild=0.9,
         severe=0.99,
         hidden=True,
-        signature="throughput down and delay up on all cells behind the link, PRB load low, radio normal",
+        signature="throughput down and end-to-end delay up on all cells behind the link, PRB load low, radio normal",
         remedy="route around the link by its metric, or limit rates; it is not the radio",
     ),
     Fault(
@@ -184,7 +184,7 @@ FAULTS: tuple[Fault, ...] = (
         mild=5.0,
         severe=7.0,
         hidden=False,
-        signature="many handovers, returns within two seconds, throughput a little down",
+        signature="many handovers, returns within two seconds, throughput hardly changed",
         remedy="a3Offset, hysteresis and timeToTrigger back to their usual values",
     ),
     Fault(
@@ -206,7 +206,7 @@ FAULTS: tuple[Fault, ...] = (
         mild=1.0,
         severe=1.0,
         hidden=False,
-        signature="the cell carries nothing and draws little power, its neighbours are congested",
+        signature="the cell carries nothing and draws little power, its neighbours carry more",
         remedy="energySavingControl toBeNotEnergySaving",
     ),
 )

@@ -12,7 +12,7 @@ from twin.errors import NotFound
 from twin.fault_effects import effects_of, strike
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from twin.attributes import AttributeValue
     from twin.commands import ManageFault
@@ -67,29 +67,73 @@ class LiveFaults:
             NotFound: The order clears a fault that is not there.
         """
         row = faults.checked(order, kind=kind)
-        same = [one for one in self._known if (one.fault, one.entity_id) == (order.fault, order.entity_id)]
-        if order.operation == "clear" and not same:
-            raise NotFound(f"`{order.entity_id}` has no active fault `{order.fault}`; nothing to clear")
-        rest = tuple(one for one in self._known if one not in same)
-        back = self._freed(same, rest)
-        self._configuration.write(back)
+        same = tuple(one for one in self._known if (one.fault, one.entity_id) == (order.fault, order.entity_id))
+        others = tuple(one for one in self._known if one not in same)
         struck: tuple[SetAttribute, ...] = ()
         if order.operation == "inject":
-            try:
-                new = strike(
-                    row,
-                    order,
-                    scenario=self._scenario,
-                    configuration=self._configuration,
-                    right={(w.entity_id, w.attribute): w.right for one in rest for w in one.written},
-                    sim_time_s=sim_time_s,
-                )
-            except BaseException:
-                self._configuration.write(self._freed(rest, same, undone=back))
-                raise
-            rest = (*rest, new)
+            acting = self.acting()
+            new = strike(
+                row,
+                order,
+                scenario=self._scenario,
+                configuration=self._configuration,
+                right={(w.entity_id, w.attribute): w.right for one in acting for w in one.written},
+                sim_time_s=sim_time_s,
+            )
+            # One that orders have repaired is over once another writes the same: its end must not undo the other's.
+            over = [one for one in others if one not in acting and _share_an_attribute(one, new)]
+            others = tuple(one for one in others if one not in over)
+            back = self._freed(same, others)
             struck = tuple(_set(one.entity_id, one.attribute, one.wrong) for one in new.written)
-            self._configuration.write(struck)
-        self._take(rest)
+            self._known = (*others, new)
+        elif same:
+            back = self._freed(same, others)
+            self._known = others
+        else:
+            raise NotFound(f"`{order.entity_id}` has no active fault `{order.fault}`; nothing to clear")
+        self._configuration.write((*back, *struck))
+        self.effects = effects_of(self._known, self._scenario)
         touched = dict.fromkeys((one.entity_id, one.attribute) for one in (*back, *struck))
         return tuple(_set(*at, self._configuration.read(*at)) for at in touched)
+
+    def _freed(self, ended: Iterable[ActiveFault], others: Iterable[ActiveFault]) -> tuple[SetAttribute, ...]:
+        """Return orders that undo faults: what an older one wrote is in force again, else the right value.
+
+        What somebody has changed since stays as it is.
+        """
+        older = {(w.entity_id, w.attribute): w.wrong for one in others for w in one.written}
+        return tuple(
+            _set(w.entity_id, w.attribute, older.get((w.entity_id, w.attribute), w.right))
+            for one in ended
+            for w in one.written
+            if self._configuration.read(w.entity_id, w.attribute) == w.wrong
+        )
+
+    def see(self, order: SetAttribute) -> None:
+        """Look at an order before it is in force: a restart, LOCKED and then UNLOCKED, wakes a sleeping cell."""
+        if order.attribute != "administrativeState" or order.value != AdministrativeState.UNLOCKED.value:
+            return
+        if self._configuration.read(order.entity_id, order.attribute) == AdministrativeState.LOCKED.value:
+            self.take(one for one in self._known if (one.fault, one.entity_id) != ("sleeping-cell", order.entity_id))
+
+    def take(self, active: Iterable[ActiveFault]) -> None:
+        """Let these faults act from now on, whose values are in the configuration already."""
+        self._known = tuple(active)
+        self.effects = effects_of(self._known, self._scenario)
+
+    def known(self) -> tuple[ActiveFault, ...]:
+        """Return every fault that has not been cleared, also those that orders have put right."""
+        return self._known
+
+    def document(self) -> list[dict[str, Any]]:
+        """Return all faults as a document."""
+        return [asdict(one) for one in self._known]
+
+
+def _set(entity_id: str, name: str, value: AttributeValue) -> SetAttribute:
+    return SetAttribute(entity_id=entity_id, attribute=name, value=value)
+
+
+def _share_an_attribute(one: ActiveFault, other: ActiveFault) -> bool:
+    own = {(w.entity_id, w.attribute) for w in one.written}
+    return any((w.entity_id, w.attribute) in own for w in other.written)

@@ -34,14 +34,16 @@ STEADY_ACTIVITY = 0.01
 """The part of it that does not depend on the SSB period: paging and tracking signals."""
 SSB_PERIOD_MS = 20.0
 MAX_NEED = 0.12
-"""No single user asks for more than this share of a cell: applications step down when the radio is poor."""
+"""No single user asks for more than this share of a cell: applications step down when the radio is poor. What they do
+without is not offered, so it is not dropped either."""
 MAX_CROWD_NEED = 0.025
 
-CELL_FEATURES = (*CELL_SUMS, "time_s", "energy_j", "prbs")
-"""Columns of the additive sums that KPIs are made from, all times seconds; `prbs` are those for data of a cell on the air."""
+CELL_FEATURES = (*CELL_SUMS, "time_s", "energy_j", "prbs", "transport_bits", "transport_lost_bits")
+"""Columns of the additive sums that KPIs are made from, all times seconds; `prbs` are those for data, on the air."""
 SLICE_FEATURES = (*SLICE_SUMS, "time_s", "prbs")
 """`share` and `prbs` (in use) are means over the cells on the air."""
 _SHARE, _TIME, _ENERGY, _PRBS = (CELL_FEATURES.index(name) for name in ("share", "time_s", "energy_j", "prbs"))
+_OFFERED, _LOST = CELL_FEATURES.index("transport_bits"), CELL_FEATURES.index("transport_lost_bits")
 _S_TIME, _S_PRBS = SLICE_FEATURES.index("time_s"), SLICE_FEATURES.index("prbs")
 _S_PER_CELL = (SLICE_FEATURES.index("share"), _S_PRBS)
 _NOTHING = np.zeros((0, 0), dtype=np.float32)
@@ -82,7 +84,7 @@ class Carriers:
     beam_gain: NDArray[np.float32] | None = field(init=False)
 
     def __post_init__(self) -> None:
-        beams = self.beam_gain_db is not None and bool(self.beam_gain_db.any())
+        gain_db = np.zeros(1, dtype=np.float32) if self.beam_gain_db is None else self.beam_gain_db
         symbols_hz = np.array([link.symbols_per_s(hz) for hz in self.bandwidth_hz])
         if self.carrier_hz is not None:
             symbols_hz *= link.downlink_share(self.carrier_hz)
@@ -90,7 +92,7 @@ class Carriers:
             "noise_mw": np.array([link.noise_mw(hz) for hz in self.bandwidth_hz], dtype=np.float32),
             "num_prb": np.array([link.num_resource_blocks(hz) for hz in self.bandwidth_hz]) * (1.0 - self.idle),
             "rate_hz": (symbols_hz * (1.0 - self.idle) / (1.0 - IDLE_ACTIVITY)).astype(np.float32),
-            "beam_gain": np.float32(10.0) ** (self.beam_gain_db / np.float32(10.0)) if beams else None,
+            "beam_gain": np.float32(10.0) ** (gain_db / np.float32(10.0)) if gain_db.any() else None,
         }.items():
             object.__setattr__(self, name, value)
 
@@ -227,6 +229,8 @@ def evaluate(world: World, moment: Moment, *, iterations: int, kernel: Kernel | 
     cell_sums[:, :, _TIME] = 1.0
     cell_sums[:, :, _ENERGY] = world.power.draw_w(radiated_w, awake=moment.awake)
     cell_sums[:, :, _PRBS] = carriers.num_prb * on_air
+    cell_sums[:, :, _OFFERED] = carried
+    cell_sums[:, :, _LOST] = carried * transport.loss
     slice_sums[:, :, _S_TIME] = 1.0
     slice_sums[:, :, _S_PRBS] = (granted * (passed * carriers.num_prb)[:, :, None]).sum(axis=1)
     per_cell = 1.0 / max(np.count_nonzero(on_air), 1)

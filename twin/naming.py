@@ -161,7 +161,12 @@ def link(text: str, index: NameIndex, *, civil: CivilTime, now_s: float, positio
         )
     entities = _EntityReader(tokens, text, index, taken=[time.span for time in times], position_m=position_m).read()
     taken = [mention.span for mention in (*times, *entities)]
-    words = _find_words(tokens, text, taken=[m.span for m in entities if not isinstance(m, ReferenceMention)])
+    words = _find_words(
+        tokens,
+        text,
+        taken=[m.span for m in entities if not isinstance(m, ReferenceMention)],
+        kinds=[m.span for m in entities if isinstance(m, KindMention)],
+    )
     quantities = find_quantities(tokens, text, taken=taken)
     mentions: list[Mention] = [*times, *entities, *words, *quantities]
     mentions.sort(key=lambda mention: (mention.span[0], -mention.span[1]))
@@ -693,8 +698,10 @@ def _is_term(word: str) -> bool:
     return word in _WORDS or word in KIND_WORDS or word.removesuffix("s") in KIND_WORDS
 
 
-def _find_words(tokens: tuple[Token, ...], text: str, *, taken: list[Span]) -> list[KpiMention | AttributeMention]:
-    """Return the KPI and attribute words; kinds ("users") may share words with KPIs, names may not."""
+def _find_words(
+    tokens: tuple[Token, ...], text: str, *, taken: list[Span], kinds: list[Span]
+) -> list[KpiMention | AttributeMention]:
+    """Return the KPI and attribute words; kinds ("users", "cell") may share words with them, names may not."""
     words = [token for token in tokens if token.is_word]
     result: list[KpiMention | AttributeMention] = []
     position = 0
@@ -708,7 +715,7 @@ def _find_words(tokens: tuple[Token, ...], text: str, *, taken: list[Span]) -> l
                 continue
             span = (covered[0].start, covered[-1].end)
             named = [place for place in taken if overlaps(span, [place])]
-            if any(place[1] - place[0] > span[1] - span[0] or not kpis for place in named):
+            if any(place[1] - place[0] > span[1] - span[0] or not (kpis or place in kinds) for place in named):
                 continue
             said = text[span[0] : span[1]]
             if kpis:

@@ -7,25 +7,24 @@ Cell counters speak of everyone whom a cell serves: the UEs and the crowd (:mod:
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from twin import counters, faults, kernels
+from twin import counters, kernels
 from twin.air import Air
 from twin.commands import SetAttribute
 from twin.configuration import Configuration
 from twin.entities import AdministrativeState, Kind
 from twin.errors import CorruptStore, InvalidInput, UnknownEntity
-from twin.fault_effects import effects_of, strike
 from twin.handover import RULED_BY, Mobility, rules_of, settled, strongest
 from twin.kpi import kpis_of
 from twin.live_counts import LiveCounts, SetUpChance
 from twin.live_demand import LiveDemand, brought
-from twin.moments import Moment, Outcome, evaluate
+from twin.live_faults import LiveFaults
+from twin.moments import CELL_FEATURES, Moment, Outcome, evaluate
 from twin.neighbours import relations_of
-from twin.network_state import pack, unpack
+from twin.network_state import check_arrays, check_document, check_world, faults_of, pack, unpack
 from twin.random_access import RandomAccess, turned_away
 from twin.sixg.cell_free import partners, power_of
 from twin.sixg.sensing import Sensing
@@ -49,10 +48,11 @@ if TYPE_CHECKING:
     from twin.radio.landscape import Points
     from twin.scenario import Scenario
     from twin.topology import Topology
-    from twin.traffic import FlashCrowd
+    from twin.traffic import FlashCrowd, TrafficModel
 
 FIRST_ITERATIONS, TICK_ITERATIONS = 12, 0
 """Load and interference converge at the start; afterwards each tick hears the load that the one before headed for."""
+_ATTEMPTS = CELL_FEATURES.index("attempts")
 _LIVE = 10
 """Stream of chance of everything that happens while time runs."""
 _POLICY = ("rRMPolicyMinRatio", "rRMPolicyMaxRatio", "rRMPolicyDedicatedRatio")
@@ -69,6 +69,8 @@ class Network:
         seed: Seed of everything random.
         sim_time_s: When it starts.
         kernel: What does the arithmetic, see :mod:`twin.kernels`.
+        traffic: What share of their demand people want when; None = what the scenario measured, or the parametric
+            model.
 
     Attributes:
         sim_time_s: Now.
@@ -83,14 +85,15 @@ class Network:
         seed: int,
         sim_time_s: float = 0.0,
         kernel: kernels.Kernel | None = None,
+        traffic: TrafficModel | None = None,
     ) -> None:
         self.scenario, self.topology, self.civil = scenario, topology, civil
         self._kernel = kernel or kernels.load()
         self.seed, self.sim_time_s = seed, sim_time_s
-        self._world = world_of(scenario, seed)
+        self._world = world_of(scenario, seed, traffic)
         self._rng = stream(scenario, seed, _LIVE)
         self._configuration = Configuration(topology)
-        self._faults: tuple[ActiveFault, ...] = ()
+        self._faults = LiveFaults(scenario, self._configuration)
         self._relations = relations_of(scenario.cells, scenario.neighbours)
         self._access = RandomAccess(self._world.num_cells)
         self._air = Air(self._world, self._kernel)
@@ -182,8 +185,11 @@ class Network:
         self._serving[:ues] = self._mobility.serving
         self._served_share[:ues] = self._mobility.served_share
         self._demand.sessions.step(self.sim_time_s, dt_s, self._rng)
-        self._counts.take(self._evaluate(TICK_ITERATIONS), dt_s)
-        if self._effects.access_loss.any():
+        outcome = self._evaluate(TICK_ITERATIONS)
+        self._counts.take(outcome, dt_s)
+        if self._mobility.called:
+            self._access.call(self._mobility.calls, others_per_s=outcome.cells[0][:, _ATTEMPTS], dt_s=dt_s)
+        if self._faults.effects.access_loss.any():
             self._count_refusals(dt_s)
         self._sensing.step(dt_s, self.sim_time_s, self._air.sectors, self._air.sensing_duty)
 
@@ -212,7 +218,7 @@ class Network:
 
     def _crowds(self, sim_time_s: float) -> tuple[FlashCrowd, ...]:
         """Return the flash crowds of the scenario, and those that faults bring."""
-        return (*self._where.events, *brought(self._effects.crowds, sim_time_s))
+        return (*self._where.events, *brought(self._faults.effects.crowds, sim_time_s))
 
     def _move(self) -> None:
         moved = self._where.move(self.sim_time_s, self._air.field.points.position_m[: self._world.num_ues])
@@ -226,11 +232,10 @@ class Network:
 
     def _tune(self) -> None:
         """Carry configuration and faults over to what is radiated, shared and transported."""
-        self._effects = effects_of(self._faults, self.scenario)
-        configuration = self._configuration
+        configuration, effects = self._configuration, self._faults.effects
         locked, closing, saving = self._service_orders()
         self._states.order(locked=locked, closing=closing, saving=saving)
-        self._air.tune(configuration, self._effects, on_air=self._states.on_air)
+        self._air.tune(configuration, effects, on_air=self._states.on_air)
         self._most_together = configuration.numbers("vsData6gApCluster.maxServingAps").astype(np.int64)
         revision = configuration.revision_of(*_POLICY)
         if revision != self._pools_revision:
@@ -240,8 +245,8 @@ class Network:
             unlocked=configuration.equals("administrativeState", AdministrativeState.UNLOCKED.value, Kind.LINK),
             igp_metric=configuration.numbers("vsDataTransport.igpMetric"),
             rate_limit_mbps=configuration.numbers("vsDataTransport.maxBitRate"),
-            capacity_factor=self._effects.link_capacity,
-            extra_delay_ms=self._effects.link_delay_ms,
+            capacity_factor=effects.link_capacity,
+            extra_delay_ms=effects.link_delay_ms,
         )
 
     def _rules(self) -> MobilityRules:
@@ -277,7 +282,7 @@ class Network:
 
     def _admit(self) -> None:
         """Carry over who takes new connections; the crowd is served by the strongest cell that it gets into."""
-        states, loss, ues = self._states, self._effects.access_loss, self._world.num_ues
+        states, loss, ues = self._states, self._faults.effects.access_loss, self._world.num_ues
         # A gNB that has lost the core bars its cells and releases whom they serve.
         core = self._transport.reached
         admits = states.admits & core
@@ -303,7 +308,7 @@ class Network:
             self._air.field.rsrp_dbm[:ues], least_dbm=self._least_dbm, admits=self._states.admits
         )
         self._access.step(
-            self._effects.access_loss,
+            self._faults.effects.access_loss,
             camped=self._camped,
             serving=self._serving,
             connected=self._connected,
@@ -381,7 +386,7 @@ class Network:
             "vsData6gServingCell": np.where(served, index, -1.0),
         }
         gauges = np.stack([columns[name] for name in UE_KPIS], axis=1).astype(np.float32)
-        ue_m = np.column_stack([self._where.place_m, np.full(ues, 1.5, dtype=np.float32)])
+        ue_m = np.column_stack([self._where.place_m, self._air.field.points.height_m[:ues]])
         target_m = self._sensing.targets.at(self.sim_time_s)
         return TelemetryBatch(
             scene_id=scene_id,
@@ -454,8 +459,7 @@ class Network:
         """
         checked = self._configuration.checked(actions)
         for action in checked:
-            before = self.read(action.entity_id, action.attribute)
-            self._faults = faults.repaired(self._faults, action, before=before)
+            self._faults.see(action)
             self._configuration.write([action])
         self._reconfigured()
         return tuple(
@@ -490,44 +494,25 @@ class Network:
         """
         if order.entity_id not in self.topology:
             raise UnknownEntity(f"no entity has the id `{order.entity_id}`; a fault needs one such as `cell-7-2`")
-        row = faults.checked(order, kind=self.topology.get(order.entity_id).kind)
-        known = any((one.fault, one.entity_id) == (order.fault, order.entity_id) for one in self._faults)
-        back: tuple[SetAttribute, ...] = ()
-        if known or order.operation == "clear":
-            ended, self._faults = faults.without(self._faults, order)
-            # What somebody has repaired or changed since stays as it is.
-            back = tuple(
-                SetAttribute(entity_id=one.entity_id, attribute=one.attribute, value=one.right)
-                for one in ended.written
-                if self.read(one.entity_id, one.attribute) == one.wrong
-            )
-            self._configuration.write(back)
-        struck: tuple[SetAttribute, ...] = ()
-        if order.operation == "inject":
-            new = strike(
-                row,
-                order,
-                scenario=self.scenario,
-                configuration=self._configuration,
-                sim_time_s=self.sim_time_s,
-            )
-            self._faults = (*self._faults, new)
-            struck = tuple(
-                SetAttribute(entity_id=one.entity_id, attribute=one.attribute, value=one.wrong) for one in new.written
-            )
-            self._configuration.write(struck)
+        kind = self.topology.get(order.entity_id).kind
+        changed = self._faults.manage(order, kind=kind, sim_time_s=self.sim_time_s)
+        self._struck()
+        return changed
+
+    def _struck(self) -> None:
         self._reconfigured()
         self._demand.want(place_m=self._where.place_m, crowds=self._crowds(self._demand.read_at_s))
         self._demand.listen()
-        touched = dict.fromkeys((one.entity_id, one.attribute) for one in (*back, *struck))
-        return tuple(
-            SetAttribute(entity_id=entity_id, attribute=name, value=self.read(entity_id, name))
-            for entity_id, name in touched
-        )
 
     def faults(self) -> tuple[ActiveFault, ...]:
-        """Return the faults that act now."""
-        return self._faults
+        """Return the faults that act now; those that orders have put right do not."""
+        return self._faults.acting()
+
+    def inherit(self, older: Network) -> None:
+        """Take over configuration and faults of another network of the same scenario."""
+        self._configuration.restore(older._configuration.values())
+        self._faults.take(older._faults.known())
+        self._struck()
 
     def reseed(self, number: int) -> None:
         """Set the generator of everything that happens while time runs; the world stays as it is.
@@ -547,7 +532,7 @@ class Network:
             "clock_read_at_s": self._demand.read_at_s,
             "generator": self._rng.bit_generator.state,
             "configured": self._configuration.values(),
-            "faults": [asdict(one) for one in self._faults],
+            "faults": self._faults.document(),
             "minutes": self._counts.minutes(),
             "guided": self.guided,
         }
@@ -557,25 +542,25 @@ class Network:
         """Continue from a snapshot of the same scenario and seed.
 
         Raises:
-            CorruptStore: Not a snapshot, damaged, or of another scenario or seed.
+            CorruptStore: Not a snapshot, damaged, of another scenario, seed or version; the network is as it was.
         """
         document, arrays = unpack(state)
-        if (document["scenario"], document["seed"]) != (self.scenario.digest, self.seed):
-            raise CorruptStore(
-                f"the state belongs to scenario `{document['scenario'][:12]}` and seed `{document['seed']}`, this"
-                f" network to `{self.scenario.digest[:12]}` and `{self.seed}`; build the network it was taken from"
-            )
+        check_world(document, self.scenario, self.seed)
+        check_document(document, procedures=self._counts.windows)
+        active = faults_of(document, scenario=self.scenario, topology=self.topology)
+        guide = self._where.guide
         self._where.guide = None
         if document["guided"]:
             self._where.stand()
-        own = self._arrays()
-        wrong = [name for name, array in own.items() if name not in arrays or arrays[name].shape != array.shape]
-        if wrong:
-            raise CorruptStore(f"the state lacks or reshapes `{', '.join(wrong)}`; it was made by another version")
+        try:
+            check_arrays(arrays, self._arrays())
+        except CorruptStore:
+            self._where.guide = guide
+            raise
         self._configuration.restore(document["configured"])
         for name, array in self._states.arrays().items():
             array[...] = arrays[name]
-        self._faults = tuple(faults.from_document(row) for row in document["faults"])
+        self._faults.take(active)
         self._reconfigured()
         self._where.call(document["live_start_s"])
         read_at_s = document["clock_read_at_s"]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from twin.attributes import ATTRIBUTES
+from twin.commands import ManageFault
 from twin.errors import CorruptStore, TwinError
 from twin.fault_effects import effects_of
 from twin.faults import checked, from_document
@@ -115,7 +116,8 @@ def faults_of(document: Mapping[str, Any], *, scenario: Scenario, topology: Topo
     for row in document["faults"]:
         try:
             one = from_document(row)
-            checked(one, kind=topology.get(one.entity_id).kind)
+            order = ManageFault(operation="inject", fault=one.fault, entity_id=one.entity_id, severity=one.severity)
+            checked(order, kind=topology.get(one.entity_id).kind)
             for written in one.written:
                 if written.attribute not in topology.get(written.entity_id).attributes:
                     raise CorruptStore(f"`{written.entity_id}` has no attribute `{written.attribute}`")

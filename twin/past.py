@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from twin.scenario import Scenario
     from twin.setup_failures import Procedure
     from twin.topology import Topology
+    from twin.traffic import TrafficModel
     from twin.world import World
 
 COARSE_S, FINE_S = 900, 60
@@ -301,6 +302,7 @@ def generate_past(
     past_s: int,
     scene_id: str,
     epoch: int,
+    traffic: TrafficModel | None = None,
 ) -> Iterator[PmReport]:
     """Yield the reports of the past, ordered by the end of their period, the last one ending at `end_s`.
 
@@ -316,6 +318,7 @@ def generate_past(
         past_s: Length; rounded down to whole 15 minutes, 0 = nothing.
         scene_id: Goes into the reports.
         epoch: Goes into the reports.
+        traffic: The traffic model of the live network that follows.
 
     Raises:
         OutOfRange: `past_s` is negative.
@@ -331,7 +334,7 @@ def generate_past(
     fine_count = fine_periods * COARSE_S // FINE_S
     ends.append(coarse_end_s + FINE_S * np.arange(1, fine_count + 1, dtype=np.float64))
     times_s = np.concatenate(ends)
-    world, rng = world_of(scenario, seed), stream(scenario, seed, _PAST)
+    world, rng = world_of(scenario, seed, traffic), stream(scenario, seed, _PAST)
     rewind = _Rewind(world, civil, times_s, rng)
     reporter = _Reporter(world, rewind, topology, scene_id=scene_id, epoch=epoch, rng=rng)
     coarse = periods - fine_periods

@@ -46,8 +46,9 @@ class Level:
     Attributes:
         month_byte: Volume of one subscription in a month; the world's mean per smartphone was 21.6 GB in 2024
             (DataReportal; the Ericsson Mobility Reports lie near).
-        subscriptions_per_mhz: In the area of one cell, per MHz of its carrier. Operators dimension cells for a
-            busy-hour PRB load of about one half; this figure puts the default city there (see the test of levels).
+        subscriptions_per_mhz: In the area of one cell, per MHz of its carrier: a parameter, not a measurement.
+            Operators dimension cells for a busy-hour PRB load of about one half; this figure puts the default
+            city there (45 %).
     """
 
     month_byte: float = 20e9

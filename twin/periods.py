@@ -163,12 +163,13 @@ def to_bins(
     *,
     interval: Interval,
     granularity_s: int,
-    reduce: Literal["mean", "sum"],
+    reduce: Literal["mean", "sum", "max"],
 ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
     """Reduce stored rows to whole periods of one granularity.
 
     Each part is used only inside its intervals; a row that sticks out counts with the share that lies inside
-    (mean: weighted by time; sum: in proportion). A period belongs to the series when its end lies in the interval.
+    (mean: weighted by time; sum: in proportion; maximum: whole). A period belongs to the series
+    when its end lies in the interval.
 
     Returns:
         ``[n] float64`` period ends in seconds and ``[n] float32`` values, both for periods with any row.
@@ -189,8 +190,12 @@ def to_bins(
         return np.empty(0), np.empty(0, np.float32)
     ends, slot = np.unique(np.concatenate(bins), return_inverse=True)
     weight, value = np.concatenate(weights), np.concatenate(values)
-    total = np.bincount(slot, weight * value, ends.size)
     seen = np.bincount(slot, weight, ends.size)
+    if reduce == "max":
+        total = np.full(ends.size, -np.inf)
+        np.maximum.at(total, slot[weight > 0], value[weight > 0])
+    else:
+        total = np.bincount(slot, weight * value, ends.size)
     with np.errstate(invalid="ignore", divide="ignore"):
         total = total / seen if reduce == "mean" else np.where(seen > 0, total, np.nan)
     inside = (ends > interval[0]) & (ends <= interval[1])

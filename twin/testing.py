@@ -6,6 +6,7 @@ They keep everything in RAM and compute synchronously. Belongs to the core: nump
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -155,14 +156,17 @@ class MemoryTelemetryStore:
         ids = tuple(entity.id for entity in self._topology.of_kind(kind))
         values = np.full(len(ids), np.nan, np.float32)
         for at, entity_id in enumerate(ids):
-            total = seconds = 0.0
+            total, seconds = -math.inf if row.reduce == "max" else 0.0, 0.0
             for rows, pieces in self._split(entity_id, kpi, interval)[0]:
                 period = rows.granularity_s * 1000
                 for low, high in pieces:
                     share = np.minimum(rows.end_ms, high) - np.maximum(rows.end_ms - period, low)
                     good = (share > 0) & np.isfinite(rows.value)
                     scale = 1000.0 if row.reduce == "mean" else float(period)
-                    total += float((share[good] / scale * rows.value[good].astype(float)).sum())
+                    if row.reduce == "max":
+                        total = max(total, float(rows.value[good].max(initial=-math.inf)))
+                    else:
+                        total += float((share[good] / scale * rows.value[good].astype(float)).sum())
                     seconds += float(share[good].sum()) / 1000.0
             if seconds > 0:
                 values[at] = total / seconds if row.reduce == "mean" else total

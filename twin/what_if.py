@@ -400,7 +400,9 @@ def _reduced(values: NDArray[np.float64], row: Kpi) -> NDArray[np.float64]:
     """Reduce axis 1 by the KPI's own rule; NaN without data."""
     known = np.isfinite(values)
     total, count = np.where(known, values, 0.0).sum(axis=1), known.sum(axis=1)
-    return np.where(count > 0, total if row.reduce == "sum" else total / np.maximum(count, 1), np.nan)
+    if row.reduce == "max":
+        total = np.where(known, values, -np.inf).max(axis=1, initial=-np.inf)
+    return np.where(count > 0, total / np.maximum(count, 1) if row.reduce == "mean" else total, np.nan)
 
 
 def _delta(entity_id: str, name: str, without: NDArray[np.float64], with_it: NDArray[np.float64]) -> Delta | None:
@@ -442,7 +444,7 @@ def _likely(half: float | None, without: NDArray[np.float64], with_it: NDArray[n
     """
     window = round(WATCH_S / (TICK_S * TICKS_PER_PERIOD))
     count = without.shape[1] // window
-    if half is None or row.reduce == "sum" or count == 0:
+    if half is None or row.reduce != "mean" or count == 0:
         return None
     spread, windows = 0.0, math.inf
     for side in (without, with_it):

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from twin.scenario import Scenario
     from twin.slicing import Pools
     from twin.topology import Topology
+    from twin.traffic import TrafficModel
 
 DIMENSIONED_LOAD = 0.9
 """Mean busy-hour PRB load beyond which an operator would add a carrier."""
@@ -53,6 +54,7 @@ class World:
     Args:
         scenario: The city.
         seed: Seed of the run.
+        traffic: What share of their demand people want when, None = see :class:`twin.people.People`.
 
     Attributes:
         num_ues: Rows 0..num_ues-1 of the users are the UEs, the rest is the crowd.
@@ -69,7 +71,7 @@ class World:
         tours: Where the UEs are, when.
     """
 
-    def __init__(self, scenario: Scenario, *, seed: int) -> None:
+    def __init__(self, scenario: Scenario, *, seed: int, traffic: TrafficModel | None = None) -> None:
         if not scenario.cells:
             raise ScenarioError(f"scenario `{scenario.name}` has no cell; add at least one site with a sector")
         self.scenario = scenario
@@ -98,7 +100,9 @@ class World:
         self.failures = FailureModel(self.num_cells, rng=stream(scenario, seed, _CELLS))
         self.tours = mobility_of(scenario, rng=stream(scenario, seed, _TOURS))
         self.landscape = Landscape(scenario, rng=stream(scenario, seed, _RADIO), radio_map=map_of(scenario))
-        self.people = People(scenario, rng=stream(scenario, seed, _CROWD), walls=stream(scenario, seed, _WALLS))
+        self.people = People(
+            scenario, rng=stream(scenario, seed, _CROWD), walls=stream(scenario, seed, _WALLS), demand=traffic
+        )
         self.points, self.slice_of_user = self.people.points, self.people.slice_of_user
         self.is_crowd, self.max_need = self.people.is_crowd, self.people.max_need
         self.carrier_of_cell, self.num_carriers = sectors.carrier_number, sectors.num_carriers
@@ -164,9 +168,9 @@ class World:
 
 
 @lru_cache(maxsize=1)
-def world_of(scenario: Scenario, seed: int) -> World:
-    """Return the world of a scenario and seed; the last one is kept, as past and present need the same."""
-    return World(scenario, seed=seed)
+def world_of(scenario: Scenario, seed: int, traffic: TrafficModel | None = None) -> World:
+    """Return the world of a scenario, seed and traffic model; the last one is kept: past and present need the same."""
+    return World(scenario, seed=seed, traffic=traffic)
 
 
 def rows_of(scenario: Scenario, topology: Topology) -> dict[Kind, NDArray[np.uint32]]:

@@ -53,6 +53,7 @@ def what_if(
     client = RestClient(find_url(url, data_dir), data_dir, scene=scene)
     body = {"actions": [action_of(text) for text in changes], "horizon_s": horizon_s, "seeds": seeds}
     run = client.post("/v1/what-if", body)
+    _err.print(f"what-if {run['id']}", highlight=False)
     try:
         with _Bar("trying it out") as tell:
             while run["state"] == "running":

@@ -182,7 +182,7 @@ class DataFolder(SceneFolder):
         """
         folder = path or default_path()
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # it names injected faults; who made it, rules it
             lock_file = (folder / "lock").open("a+", encoding="utf-8")
         except OSError as exc:
             raise StoreUnavailable(

@@ -106,8 +106,10 @@ class SqliteJournal:
 
     def _open(self) -> None:
         try:
+            self._path.touch(mode=0o600)
+            self._path.chmod(0o600)  # it names injected faults; SQLite gives the files beside it the same mode
             connection = sqlite3.connect(self._path, isolation_level=None)
-        except sqlite3.Error as exc:
+        except (OSError, sqlite3.Error) as exc:
             raise _corrupt(self._path, str(exc)) from exc
         try:
             connection.execute("PRAGMA journal_mode=WAL")

@@ -64,6 +64,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / f"{FILE_NAME}.new"
     with temporary.open("wb") as file:
+        temporary.chmod(0o600)  # a state holds injected faults
         file.write(_MAGIC + _LENGTH.pack(len(text)) + text + checkpoint.state)
         file.flush()
         os.fsync(file.fileno())

@@ -196,7 +196,12 @@ class SceneLife(ABC):
         try:
             world.restore(checkpoint)
         except CorruptStore as error:
-            _log.error("checkpoint_not_restored", reason=str(error))
+            _log.error(
+                "checkpoint_not_restored",
+                reason=str(error),
+                kept="the clock, the desired configuration, the history, and the orders since the checkpoint",
+                lost="places of UEs, running sessions, injected faults",
+            )
             at_s = max(whole_s, math.ceil(checkpoint.sim_time_s))
             fresh = self._world(start, seed=checkpoint.seed, epoch=checkpoint.epoch, sim_time_s=at_s)
             return self._replayed(fresh, checkpoint.ordinal)

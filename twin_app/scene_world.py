@@ -325,9 +325,9 @@ class SceneWorld:
         self.anchor()
 
     def _reset(self, seed: int) -> None:
-        """Begin a new world in a new epoch, with the configuration of the old one; simulated time goes on."""
-        configuration = self.network.configuration()
+        """Begin a new world in a new epoch, with configuration and faults of the old one; simulated time goes on."""
+        older = self.network
         self.seed, self.epoch = seed, self.epoch + 1
         self._batch_number = self._report_number = 0
         self.network = self._new_network(self.sim_time_s)
-        self.network.apply(configuration)
+        self.network.inherit(older)

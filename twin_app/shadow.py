@@ -9,6 +9,7 @@ import asyncio
 import math
 import time
 from collections import OrderedDict
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -20,6 +21,8 @@ from twin.errors import (
     CorruptStore,
     DeadlineExceeded,
     NotFound,
+    Overloaded,
+    PermissionDenied,
     ProtocolError,
     SceneUnavailable,
     ShadowUnavailable,
@@ -41,7 +44,7 @@ if TYPE_CHECKING:
     from twin.what_if_report import WhatIfReport
     from twin_app.inventory import LiveInventory
     from twin_app.settings import ShadowSettings
-    from twin_app.shadow_pool import ShadowPool
+    from twin_app.shadow_pool import Place, ShadowPool
 
 STATE = "STATE"
 """What a scene provides that can hand out its state."""
@@ -49,7 +52,11 @@ STATE_TIMEOUT_S = 10.0
 MEASURED_S = 60.0
 """An estimate is put where the figures of this long were."""
 MAX_KEPT = 50
-"""What-ifs that people started; the oldest finished ones are forgotten."""
+"""What-ifs that are kept of one caller; the oldest finished ones are forgotten."""
+MAX_RUNNING = 4
+"""What-ifs that one caller may have running or waiting."""
+MAX_AHEAD_S = 28_800.0
+"""Simulated seconds, over all seeds, that one caller may have under way: one of 900 s with 32 seeds."""
 
 _log = structlog.get_logger("twin_app.shadow")
 
@@ -107,7 +114,6 @@ class SceneShadow:
         self._city = City(digest=scenario.digest, scenario=scenario, civil=inventory.civil)
         self._runs: OrderedDict[str, WhatIfRun] = OrderedDict()
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._number = 0
 
     @property
     def in_words(self) -> str:
@@ -128,30 +134,39 @@ class SceneShadow:
         on_progress: Callable[[float], None] | None = None,
     ) -> WhatIfReport:
         """Return what the changes would do; cancelling the call stops the run."""
-        report, _ = await self._foreseen(actions, horizon_s=horizon_s, seeds=seeds, on_progress=on_progress)
+        self._need_enabled()
+        with self._pool.place() as place:
+            report, _ = await self._foreseen(
+                actions, place=place, horizon_s=horizon_s, seeds=seeds, on_progress=on_progress
+            )
         return report
 
     async def judge(self, actions: Sequence[SetAttribute], *, on_progress: Callable[[float], None]) -> Shadow:
         """Return what an approver should know of a proposal; that nothing can be told is an answer, too."""
         try:
-            report, reason = await self._foreseen(actions, on_progress=on_progress)
+            self._need_enabled()
+            with self._pool.place(judging=True) as place:
+                report, reason = await self._foreseen(actions, place=place, on_progress=on_progress)
         except TwinError as error:
             _log.warning("shadow_unavailable", error=str(error), kind=type(error).__name__)
             return no_shadow(str(error))
         return shadow_of(report, guard_drop=self._guard_drop, reason=reason)
 
+    def _need_enabled(self) -> None:
+        if not self._settings.enabled:
+            raise ShadowUnavailable("the shadow twin is switched off (TWIN_SHADOW__ENABLED)")
+
     async def _foreseen(
         self,
         actions: Sequence[SetAttribute],
         *,
+        place: Place,
         horizon_s: float | None = None,
         seeds: int | None = None,
         on_progress: Callable[[float], None] | None = None,
     ) -> tuple[WhatIfReport, str]:
         """Return the report and, where it is only approximate, why."""
         settings = self._settings
-        if not settings.enabled:
-            raise ShadowUnavailable("the shadow twin is switched off (TWIN_SHADOW__ENABLED)")
         horizon_s, numbers = horizon_s or settings.horizon_s, range(1, (seeds or settings.seeds) + 1)
         check_size(horizon_s, numbers)
         planned = plan(actions, topology=self._inventory.topology)
@@ -176,6 +191,7 @@ class SceneShadow:
                 report = await self._pool.run(
                     self._city,
                     job,
+                    place=place,
                     seeds=numbers,
                     fidelity="approximate" if state is None else "state",
                     on_progress=on_progress,
@@ -231,13 +247,17 @@ class SceneShadow:
 
         Raises:
             UnknownEntity, UnknownName, OutOfRange, InvalidInput: It cannot be meant.
+            ShadowUnavailable: Switched off. Overloaded: Too much runs, of this caller or of all.
         """
+        self._need_enabled()
         horizon_s, seeds = horizon_s or self._settings.horizon_s, seeds or self._settings.seeds
         check_size(horizon_s, range(seeds))
         planned = plan(actions, topology=self._inventory.topology)
-        self._number += 1
+        self._check_share(started_by, horizon_s * seeds)
+        held = ExitStack()
+        place = held.enter_context(self._pool.place())  # here, so that who is refused hears it at once
         run = WhatIfRun(
-            id=f"what-if-{self._number}",
+            id=uuid7(),
             actions=planned,
             started_by=started_by,
             started_at_unix_s=time.time(),
@@ -245,18 +265,34 @@ class SceneShadow:
             seeds=seeds,
         )
         self._runs[run.id] = run
-        self._forget_oldest()
-        task = asyncio.create_task(self._carry(run, tuple(actions)), name=run.id)
+        self._forget_oldest(started_by)
+        task = asyncio.create_task(self._carry(run, tuple(actions), place), name=run.id)
         self._tasks[run.id] = task
-        task.add_done_callback(lambda _: self._tasks.pop(run.id, None))
+
+        def ended(_: asyncio.Task[None]) -> None:
+            self._tasks.pop(run.id, None)
+            held.close()
+
+        task.add_done_callback(ended)  # also of a task that was cancelled before it began
         return run
 
-    async def _carry(self, run: WhatIfRun, actions: tuple[SetAttribute, ...]) -> None:
+    def _check_share(self, caller: str, ahead_s: float) -> None:
+        own = [one for one in self._runs.values() if one.state == "running" and one.started_by == caller]
+        ahead_s += sum(one.horizon_s * one.seeds for one in own)
+        if len(own) >= MAX_RUNNING or ahead_s > MAX_AHEAD_S:
+            raise Overloaded(
+                f"`{len(own)}` what-ifs of `{caller}` run already, and with this one they look `{ahead_s:g}` s ahead"
+                f" over all seeds; at most {MAX_RUNNING} and {MAX_AHEAD_S:g} s may run at once, so wait or stop one"
+            )
+
+    async def _carry(self, run: WhatIfRun, actions: tuple[SetAttribute, ...], place: Place) -> None:
         def tell(share: float) -> None:
             run.progress = share
 
         try:
-            run.report = await self.foresee(actions, horizon_s=run.horizon_s, seeds=run.seeds, on_progress=tell)
+            run.report, _ = await self._foreseen(
+                actions, place=place, horizon_s=run.horizon_s, seeds=run.seeds, on_progress=tell
+            )
             run.state, run.progress = "done", 1.0
         except TwinError as error:
             run.state, run.error = "failed", error
@@ -274,12 +310,27 @@ class SceneShadow:
             return self._runs[run_id]
         except KeyError:
             raise NotFound(
-                f"there is no what-if `{run_id}`; the last {MAX_KEPT} are kept until the twin ends"
+                f"there is no what-if `{run_id}`; the last {MAX_KEPT} of everybody are kept until the twin ends"
             ) from None
 
-    async def cancel(self, run_id: str) -> WhatIfRun:
-        """Stop a what-if; one that has ended stays as it is."""
-        run, task = self.get(run_id), self._tasks.get(run_id)
+    async def cancel(self, run_id: str, *, by: str, may_all: bool = False) -> WhatIfRun:
+        """Stop a what-if; one that has ended stays as it is.
+
+        Args:
+            run_id: Which.
+            by: The caller, who started it.
+            may_all: The caller may stop those of others.
+
+        Raises:
+            NotFound: There is none. PermissionDenied: Somebody else started it.
+        """
+        run = self.get(run_id)
+        if run.started_by != by and not may_all:
+            raise PermissionDenied(f"the what-if `{run_id}` is of `{run.started_by}`; only they or an approver stop it")
+        return await self._stop(run)
+
+    async def _stop(self, run: WhatIfRun) -> WhatIfRun:
+        task = self._tasks.get(run.id)
         if task is not None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
@@ -290,9 +341,10 @@ class SceneShadow:
     async def close(self) -> None:
         """Stop all of them."""
         for run_id in list(self._tasks):
-            await self.cancel(run_id)
+            await self._stop(self._runs[run_id])
 
-    def _forget_oldest(self) -> None:
-        ended = [run_id for run_id, run in self._runs.items() if run.state != "running"]
-        for run_id in ended[: max(len(self._runs) - MAX_KEPT, 0)]:
+    def _forget_oldest(self, caller: str) -> None:
+        own = [run for run in self._runs.values() if run.started_by == caller]
+        ended = [run.id for run in own if run.state != "running"]
+        for run_id in ended[: max(len(own) - MAX_KEPT, 0)]:
             del self._runs[run_id]

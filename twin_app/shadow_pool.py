@@ -1,7 +1,9 @@
 """A few warm child processes that run what-ifs: bounded, watched, ended when idle, killed when they do not obey.
 
-One arm (a seed, with or without the change) is one piece of work, so that a what-if uses all processes and several
-what-ifs take turns. A child that dies costs the run that it was part of; the next one starts another.
+One arm (a seed, with or without the change) is one piece of work, so that a what-if uses many processes and several
+what-ifs take turns. Proposals that are judged go first: a part of the places, and one process of several, is theirs
+alone, so that nobody who plays with what-ifs keeps a change from being tried out. A child that dies costs the run that
+it was part of; the next one starts another.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import math
 import os
 import pickle
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -21,17 +24,30 @@ from twin.what_if import Arm, compare
 from twin_app.shadow_messages import LENGTH, CallOff, City, Job, RunArm, frame_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Generator, Sequence
     from pathlib import Path
 
     from twin.what_if_report import Fidelity, WhatIfReport
 
 MAX_JOBS = 16
-"""What-ifs that may run or wait at once."""
+"""What-ifs that may run or wait at once, proposals that are judged included."""
+FOR_JUDGING = 4
+"""Of these, how many only proposals may take."""
 OBEY_S = 1.0
 """How long a child may take to stop what was called off; then it is killed."""
 
 _log = structlog.get_logger("twin_app.shadow")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A place for one what-if.
+
+    Attributes:
+        judging: It judges a proposal.
+    """
+
+    judging: bool
 
 
 class ShadowPool:
@@ -42,13 +58,23 @@ class ShadowPool:
         memory_mb: What each may use; 0 = no limit.
         idle_s: After this long without work a process ends and gives its memory back.
         log_path: Where the children write what they have to say.
+        max_jobs: What-ifs that may run or wait at once.
+        for_judging: Of these, how many only proposals may take.
     """
 
-    def __init__(self, *, workers: int, memory_mb: int, idle_s: float, log_path: Path) -> None:
+    def __init__(
+        self,
+        *,
+        workers: int,
+        memory_mb: int,
+        idle_s: float,
+        log_path: Path,
+        max_jobs: int = MAX_JOBS,
+        for_judging: int = FOR_JUDGING,
+    ) -> None:
         self._workers = [_Worker(memory_mb=memory_mb, log_path=log_path) for _ in range(workers)]
-        self._free: asyncio.Queue[_Worker] = asyncio.Queue()
-        for worker in self._workers:
-            self._free.put_nowait(worker)
+        self._free = _Free(self._workers)
+        self._max_jobs, self._for_judging = max_jobs, for_judging
         self._idle_s = idle_s
         self._settling: set[asyncio.Task[None]] = set()
         self._jobs = 0
@@ -59,11 +85,28 @@ class ShadowPool:
         """Process ids of the children that run."""
         return tuple(worker.pid for worker in self._workers if worker.pid is not None)
 
+    @contextlib.contextmanager
+    def place(self, *, judging: bool = False) -> Generator[Place]:
+        """Take a place in the pool before anything costly is done for a what-if.
+
+        Raises:
+            Overloaded: Too many what-ifs run or wait.
+        """
+        most = self._max_jobs - (0 if judging else self._for_judging)
+        if self._jobs >= most:
+            raise Overloaded(f"`{most}` what-ifs run or wait already; try again in a minute")
+        self._jobs += 1
+        try:
+            yield Place(judging=judging)
+        finally:
+            self._jobs -= 1
+
     async def run(
         self,
         city: City,
         job: Job,
         *,
+        place: Place,
         seeds: Sequence[int],
         fidelity: Fidelity,
         on_progress: Callable[[float], None] | None = None,
@@ -71,35 +114,32 @@ class ShadowPool:
         """Run both arms with every seed; cancelling the call stops them within a second.
 
         Raises:
-            ShadowUnavailable: A child died or cannot start. Overloaded: Too many what-ifs wait.
+            ShadowUnavailable: A child died or cannot start.
             CorruptStore: The state is of another city. InvalidInput: The network refuses the changes.
         """
         if self._closed:
             raise ShadowUnavailable("the twin ends")
-        if self._jobs >= MAX_JOBS:
-            raise Overloaded(f"`{MAX_JOBS}` what-ifs run or wait already; try again in a minute")
-        self._jobs += 1
         pieces = [RunArm(job_id=job.id, seed=seed, with_changes=which) for seed in seeds for which in (False, True)]
         shares = dict.fromkeys(pieces, 0.0)
 
         def tell(piece: RunArm, share: float) -> None:
-            shares[piece] = share
+            shares[piece] = max(shares[piece], share)
             if on_progress is not None:
                 on_progress(math.fsum(shares.values()) / len(shares))
 
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = {piece: group.create_task(self._arm(city, job, piece, tell)) for piece in pieces}
+                tasks = {piece: group.create_task(self._arm(city, job, piece, place, tell)) for piece in pieces}
         except ExceptionGroup as errors:
             raise _first(errors) from None
-        finally:
-            self._jobs -= 1
         arms = {piece: task.result() for piece, task in tasks.items()}
         base, changed = ([arm for piece, arm in arms.items() if piece.with_changes is which] for which in (False, True))
         return await asyncio.to_thread(compare, base, changed, job.look_at, horizon_s=job.horizon_s, fidelity=fidelity)
 
-    async def _arm(self, city: City, job: Job, piece: RunArm, tell: Callable[[RunArm, float], None]) -> Arm:
-        worker = await self._free.get()
+    async def _arm(
+        self, city: City, job: Job, piece: RunArm, place: Place, tell: Callable[[RunArm, float], None]
+    ) -> Arm:
+        worker = await self._free.take(judging=place.judging)
         try:
             arm = await worker.run(city, job, piece, on_progress=lambda share: tell(piece, share))
         finally:
@@ -113,7 +153,7 @@ class ShadowPool:
     async def _settle(self, worker: _Worker, job: Job) -> None:
         await worker.settle(job)
         worker.rest(self._idle_s)
-        self._free.put_nowait(worker)
+        await self._free.give_back(worker)
 
     async def close(self) -> None:
         """End all processes."""
@@ -123,6 +163,36 @@ class ShadowPool:
         await asyncio.gather(*self._settling, return_exceptions=True)
         for worker in self._workers:
             await worker.end()
+
+
+class _Free:
+    """The workers that have nothing to do: proposals that are judged go first, and one of several waits for them."""
+
+    def __init__(self, workers: Sequence[_Worker]) -> None:
+        self._idle = list(workers)
+        self._kept = 1 if len(workers) > 1 else 0
+        self._judging = 0
+        self._changed = asyncio.Condition()
+
+    async def take(self, *, judging: bool) -> _Worker:
+        async with self._changed:
+            self._judging += judging
+            try:
+                await self._changed.wait_for(lambda: self._may(judging=judging))
+                return self._idle.pop()
+            finally:
+                self._judging -= judging
+                self._changed.notify_all()
+
+    async def give_back(self, worker: _Worker) -> None:
+        async with self._changed:
+            self._idle.append(worker)
+            self._changed.notify_all()
+
+    def _may(self, *, judging: bool) -> bool:
+        if judging:
+            return bool(self._idle)
+        return not self._judging and len(self._idle) > self._kept
 
 
 class _Worker:

@@ -192,7 +192,7 @@ async def open_world(
 
         async def attributes_applied(entity_ids: tuple[str, ...]) -> None:
             ingest.relearn(entity_ids)
-            faults.applied(entity_ids)
+            await faults.applied(entity_ids)
             await graph.put_attributes(inventory.topology, entity_ids)
 
         shadow = SceneShadow(

@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING, Final
 
 from agent.registry import Finding, Tool
-from agent.tools.inputs import ChangeFilter, MaybeChange, OneCell, PowerChange, TiltChange
+from agent.tools.inputs import AttributeChange, ChangeFilter, MaybeChange, OneCell, PowerChange, TiltChange
 from agent.tools.reading import say, say_at, span_of
 from agent.tools.what_if import say_prediction
 from twin.attributes import AttributeValue, attribute, to_managed, to_native
@@ -32,7 +32,7 @@ def _say_action(context: ToolContext, change_id: str, action: PlannedAction) -> 
     parts: list[str] = []
     for label, value in (("old", action.old_value), ("new", action.value)):
         native = to_native(action.attribute, value)
-        shown = native if isinstance(native, str) else f"{native:.1f} {row.native_unit}"
+        shown = native if isinstance(native, str) else f"{native:.1f} {row.native_unit}".rstrip()
         mark = context.ledger.add(
             "changes",
             entity=action.entity_id,
@@ -142,9 +142,13 @@ async def _propose(context: ToolContext, cell_id: str, name: str, value: Attribu
     entity = context.inventory.topology.get(cell_id)
     if entity.kind is not Kind.CELL:
         raise InvalidInput(f"`{cell_id}` is a {entity.kind.value}; only cells have {attribute(name).label}")
+    return await _put_forward(context, SetAttribute(entity_id=cell_id, attribute=name, value=value))
+
+
+async def _put_forward(context: ToolContext, action: SetAttribute) -> Finding:
     change = await context.changes.propose(
         reason=context.question[:500],
-        actions=[SetAttribute(entity_id=cell_id, attribute=name, value=value)],
+        actions=[action],
         proposed_by=context.caller,
         question_id=context.question_id,
     )
@@ -219,6 +223,11 @@ async def unlock_cell(context: ToolContext, args: OneCell) -> Finding:
     return await _propose(context, args.cell, "administrativeState", "UNLOCKED")
 
 
+async def set_attribute(context: ToolContext, args: AttributeChange) -> Finding:
+    """Propose another value of any managed attribute."""
+    return await _put_forward(context, SetAttribute(entity_id=args.entity, attribute=args.attribute, value=args.value))
+
+
 async def undo_change(context: ToolContext, args: MaybeChange) -> Finding:
     """Propose the inverse of a committed change."""
     change = await context.changes.undo(args.change_id, proposed_by=context.caller, question_id=context.question_id)
@@ -275,6 +284,15 @@ TOOLS: Final = (
         effect="propose",
         scope="propose",
         examples=("Unlock cell 7-2",),
+    ),
+    Tool(
+        name="set_attribute",
+        description="Propose another value of any managed attribute, in its 3GPP name and unit.",
+        input_model=AttributeChange,
+        run=set_attribute,
+        effect="propose",
+        scope="propose",
+        examples=("Set the A3 offset of cell 7-2 to 2 dB", "Allow handover from cell 7-2 to cell 8-1"),
     ),
     Tool(
         name="undo_change",

@@ -9,7 +9,7 @@ import numpy as np
 
 from agent.registry import Finding, Tool
 from agent.tools.inputs import Aggregate, Comparison, EntityKpi, Ranking, Window
-from agent.tools.reading import kpi_for, missing_note, read_kpi, say, say_at, say_window, span_of
+from agent.tools.reading import kpi_for, missing_note, read_kpi, reduce, say, say_at, say_window, span_of
 from twin.entities import Kind
 from twin.errors import InvalidInput
 from twin.kpi import Kpi, kpi
@@ -76,7 +76,7 @@ async def _all_of(context: ToolContext, kind: Kind, row: Kpi, window: Window) ->
     grouped: dict[str, list[float]] = {}
     for cell_id, value in rows:
         grouped.setdefault(topology.get(cell_id).parent_id, []).append(value)
-    return [(site, sum(v) if row.reduce == "sum" else sum(v) / len(v)) for site, v in grouped.items()]
+    return [(site, reduce(row, np.array(values, np.float32))) for site, values in grouped.items()]
 
 
 async def rank_entities(context: ToolContext, args: Ranking) -> Finding:

@@ -153,6 +153,14 @@ class WhatIfChange(Arguments):
         return self
 
 
+class AttributeChange(Arguments):
+    """One managed attribute of one entity, in its 3GPP name and unit."""
+
+    entity: str
+    attribute: str
+    value: float | str
+
+
 class TiltChange(Arguments):
     """An absolute tilt or a difference; positive is downwards."""
 

@@ -101,7 +101,7 @@ def reduce(row: Kpi, values: NDArray[np.float32]) -> float:
     known = values[~np.isnan(values)].astype(np.float64)
     if known.size == 0:
         return float("nan")
-    return float(known.sum() if row.reduce == "sum" else known.mean())
+    return float({"mean": known.mean, "sum": known.sum, "max": known.max}[row.reduce]())
 
 
 async def read_kpi(context: ToolContext, entity: Entity, row: Kpi, window: Window) -> Reading:

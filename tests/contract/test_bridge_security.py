@@ -10,10 +10,13 @@ import grpc.aio
 import pytest
 
 from bridge.access import Guest, TlsFiles
+from bridge.client import SceneClient
+from bridge.observer import ObserverClient
 from bridge.server import BridgeServer
 from bridge.testing import MemorySink
 from bridge.v1 import bridge_pb2, bridge_pb2_grpc, command_pb2, figures_pb2, news_pb2, session_pb2
 from tests.bridge_peer import OBSERVER, SCENE, bench, grpc_peer, start, websocket_peer
+from twin.commands import Command, CommandResult, CommandStage, ManageFault, SetAttribute, SetAttributes
 from twin.errors import StartError, Unauthenticated
 from twin.ids import uuid7
 from twin_app.certs import DevCertificates, make_dev_certificates

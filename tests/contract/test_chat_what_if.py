@@ -8,12 +8,14 @@ import pytest_asyncio
 
 from agent.encoder import packaged_folder
 from agent.question import Answer, Question
-from tests.agent_world import SCOPES, AgentWorld, agent_world
+from tests.agent_world import SCENARIO, SCOPES, AgentWorld, agent_world
+from twin.attributes import to_managed
 from twin.commands import SetAttribute
 from twin.control import Shadow, shadow_of
 from twin.errors import ShadowUnavailable
 from twin.what_if_report import Delta, Verdict, WhatIfReport
 
+TILT = to_managed("digitalTilt", next(cell.tilt_deg for cell in SCENARIO.cells if cell.id == "cell-7-2"))
 pytestmark = [
     pytest.mark.weights,
     pytest.mark.skipif(packaged_folder() is None, reason="the sentence encoder is not installed: `twin setup`"),
@@ -91,7 +93,7 @@ async def ask(world: AgentWorld, text: str) -> Answer:
     ("said", "wanted"),
     [
         ("what would happen if I tilt cell 7-2 to 9 degrees", ("cell-7-2", "digitalTilt", 90.0)),
-        ("What if we tilted cell 7-2 two degrees further down?", ("cell-7-2", "digitalTilt", 100.0)),
+        ("What if we tilted cell 7-2 two degrees further down?", ("cell-7-2", "digitalTilt", TILT + 20.0)),
         ("should I raise the power of cell 7-2 by 3 dB?", ("cell-7-2", "configuredMaxTxPower", 79_433.0)),
         ("would it help to lock cell 7-2?", ("cell-7-2", "administrativeState", "LOCKED")),
     ],

@@ -30,10 +30,11 @@ from twin.commands import (
 from twin.errors import TwinError
 from twin.ids import uuid7
 from twin.network import Network
+from twin.network_state import pack, unpack
 from twin.ports import SceneStart
 from twin.topology import topology_of
 from twin_app.scenarios import ScenarioSpec, build_scenario, save_scenario
-from twin_app.scene_checkpoint import FILE_NAME
+from twin_app.scene_checkpoint import FILE_NAME, read_checkpoint, write_checkpoint
 
 LIVE_S = 60.0
 
@@ -181,6 +182,26 @@ async def test_a_lost_checkpoint_leaves_the_orders_since_the_last_cut(tmp_path: 
         await s.play()
         await s.live()
         assert (await s.state()).read("cell-1-1", "digitalTilt") == 33.0
+
+
+async def test_the_checkpoint_of_another_version_leaves_the_clock_and_the_orders_since(tmp_path: Path) -> None:
+    async with Stage(tmp_path) as s:
+        await s.play()
+        await s.live()
+        await s.sink.until(lambda: len(s.sink.reports) > 1)
+        await s.kill()
+        stood = read_checkpoint(tmp_path / "state")
+        assert stood is not None
+        document, arrays = unpack(stood.state)
+        del document["format"], document["guided"]
+        write_checkpoint(tmp_path / "state", replace(stood, state=pack(document, arrays)))
+        await s.play()
+        await s.live()
+        assert (await s.state()).sim_time_s >= stood.sim_time_s
+        log = (tmp_path / "scene.log").read_text()
+        assert "checkpoint_not_restored" in log
+        assert "`guided`" in log
+        assert "Traceback" not in log
 
 
 async def test_a_damaged_ledger_is_put_aside_and_the_scene_goes_on(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from twin.errors import (
     InvalidInput,
     NotFound,
     Overloaded,
+    PermissionDenied,
     SceneUnavailable,
     ShadowUnavailable,
     UnknownEntity,
@@ -40,13 +41,12 @@ from twin.telemetry import PmReport
 from twin.testing import MemoryJournal, MemoryTelemetryStore
 from twin.topology import topology_of
 from twin.what_if import around, what_if
-from twin_app import shadow_pool
 from twin_app.inventory import LiveInventory
 from twin_app.scenarios import ScenarioSpec, build_scenario
 from twin_app.settings import ShadowSettings
-from twin_app.shadow import SceneShadow
+from twin_app.shadow import MAX_KEPT, MAX_RUNNING, SceneShadow
 from twin_app.shadow_messages import City, Job
-from twin_app.shadow_pool import ShadowPool
+from twin_app.shadow_pool import Place, ShadowPool
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -65,6 +65,8 @@ def _state() -> bytes:
 
 
 STATE = _state()
+ANY = Place(judging=True)
+"""A place with which all processes may be used."""
 CITY = City(digest=SCENARIO.digest, scenario=SCENARIO, civil=CIVIL)
 
 
@@ -109,9 +111,9 @@ async def test_children_find_what_this_process_finds(tmp_path: Path) -> None:
     two = ShadowPool(workers=2, memory_mb=4096, idle_s=60, log_path=tmp_path / "shadow.log")
     shares: list[float] = []
     try:
-        found = await two.run(CITY, job(), seeds=(1, 2), fidelity="state", on_progress=shares.append)
+        found = await two.run(CITY, job(), seeds=(1, 2), place=ANY, fidelity="state", on_progress=shares.append)
         pids = two.pids
-        again = await two.run(CITY, job(), seeds=(1, 2), fidelity="state")
+        again = await two.run(CITY, job(), seeds=(1, 2), place=ANY, fidelity="state")
         assert two.pids == pids, "the warm processes are used again"
     finally:
         await two.close()
@@ -129,7 +131,7 @@ async def test_children_find_what_this_process_finds(tmp_path: Path) -> None:
 async def test_a_run_that_is_called_off_stops_within_a_second_and_the_child_serves_on(pool: ShadowPool) -> None:
     shares: list[float] = []
     running = asyncio.create_task(
-        pool.run(CITY, job(horizon_s=LONG_S), seeds=(1, 2), fidelity="state", on_progress=shares.append)
+        pool.run(CITY, job(horizon_s=LONG_S), seeds=(1, 2), place=ANY, fidelity="state", on_progress=shares.append)
     )
     await until(lambda: shares)
     pids = pool.pids
@@ -139,7 +141,7 @@ async def test_a_run_that_is_called_off_stops_within_a_second_and_the_child_serv
         await running
     assert time.monotonic() - begun < 1.0
 
-    report = await pool.run(CITY, job(), seeds=(1, 2), fidelity="state")
+    report = await pool.run(CITY, job(), seeds=(1, 2), place=ANY, fidelity="state")
     assert report.deltas
     assert pool.pids == pids, "the child that obeyed is kept"
 
@@ -147,32 +149,32 @@ async def test_a_run_that_is_called_off_stops_within_a_second_and_the_child_serv
 async def test_a_killed_child_is_a_typed_error_and_the_next_run_works(pool: ShadowPool) -> None:
     shares: list[float] = []
     running = asyncio.create_task(
-        pool.run(CITY, job(horizon_s=LONG_S), seeds=(1, 2), fidelity="state", on_progress=shares.append)
+        pool.run(CITY, job(horizon_s=LONG_S), seeds=(1, 2), place=ANY, fidelity="state", on_progress=shares.append)
     )
     await until(lambda: shares)
     os.kill(pool.pids[0], signal.SIGKILL)
     with pytest.raises(ShadowUnavailable, match="-9"):
         await running
 
-    assert (await pool.run(CITY, job(), seeds=(1, 2), fidelity="state")).deltas
+    assert (await pool.run(CITY, job(), seeds=(1, 2), place=ANY, fidelity="state")).deltas
 
 
 async def test_what_the_network_refuses_comes_back_as_it_is(pool: ShadowPool) -> None:
     with pytest.raises(InvalidInput):
-        await pool.run(CITY, job(changes=[replace(TILT, value=9_999.0)]), seeds=(1,), fidelity="state")
+        await pool.run(CITY, job(changes=[replace(TILT, value=9_999.0)]), seeds=(1,), place=ANY, fidelity="state")
     with pytest.raises(CorruptStore):
-        await pool.run(CITY, replace(job(), state=STATE[:-5]), seeds=(1,), fidelity="state")
+        await pool.run(CITY, replace(job(), state=STATE[:-5]), seeds=(1,), place=ANY, fidelity="state")
     other = build_scenario(ScenarioSpec(num_ues=10, seed=5))
     foreign = City(digest=other.digest, scenario=other, civil=CIVIL)
     with pytest.raises(CorruptStore, match="belongs to scenario"):
-        await pool.run(foreign, replace(job(), digest=other.digest), seeds=(1,), fidelity="state")
+        await pool.run(foreign, replace(job(), digest=other.digest), seeds=(1,), place=ANY, fidelity="state")
 
 
 async def test_a_child_that_needs_too_much_memory_says_so(tmp_path: Path) -> None:
     small = ShadowPool(workers=1, memory_mb=60, idle_s=60, log_path=tmp_path / "shadow.log")
     try:
         with pytest.raises(ShadowUnavailable):
-            await small.run(CITY, job(), seeds=(1,), fidelity="state")
+            await small.run(CITY, job(), seeds=(1,), place=ANY, fidelity="state")
     finally:
         await small.close()
 
@@ -180,21 +182,48 @@ async def test_a_child_that_needs_too_much_memory_says_so(tmp_path: Path) -> Non
 async def test_an_idle_child_gives_its_memory_back(tmp_path: Path) -> None:
     pool = ShadowPool(workers=1, memory_mb=4096, idle_s=0.2, log_path=tmp_path / "shadow.log")
     try:
-        await pool.run(CITY, job(), seeds=(1,), fidelity="state")
+        await pool.run(CITY, job(), seeds=(1,), place=ANY, fidelity="state")
         await until(lambda: pool.pids == ())
-        assert (await pool.run(CITY, job(), seeds=(1,), fidelity="state")).deltas
+        assert (await pool.run(CITY, job(), seeds=(1,), place=ANY, fidelity="state")).deltas
     finally:
         await pool.close()
 
 
-async def test_too_many_at_once_are_refused(pool: ShadowPool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shadow_pool, "MAX_JOBS", 1)
-    running = asyncio.create_task(pool.run(CITY, job(horizon_s=LONG_S), seeds=(1,), fidelity="state"))
-    await asyncio.sleep(0)
-    with pytest.raises(Overloaded):
-        await pool.run(CITY, job(), seeds=(1,), fidelity="state")
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+async def test_too_many_at_once_are_refused_and_places_are_kept_for_proposals(tmp_path: Path) -> None:
+    full = ShadowPool(workers=1, memory_mb=4096, idle_s=60, log_path=tmp_path / "shadow.log", max_jobs=2, for_judging=1)
+    with full.place():
+        with pytest.raises(Overloaded, match="`1` what-ifs"), full.place():
+            pass
+        with full.place(judging=True), pytest.raises(Overloaded), full.place(judging=True):
+            pass
+    with full.place():
+        pass
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_proposal_is_judged_while_people_keep_the_pool_busy(tmp_path: Path, workers: int) -> None:
+    busy = ShadowPool(workers=workers, memory_mb=4096, idle_s=60, log_path=tmp_path / "shadow.log")
+    done: list[float] = []
+    horizon_s = LONG_S if workers > 1 else 10.0
+    toy = asyncio.create_task(
+        busy.run(
+            CITY,
+            job(horizon_s=horizon_s),
+            seeds=range(1, 33),
+            place=Place(judging=False),
+            fidelity="state",
+            on_progress=done.append,
+        )
+    )
+    try:
+        await until(lambda: done)
+        assert (await busy.run(CITY, job(), seeds=(1,), place=ANY, fidelity="state")).deltas
+        assert not toy.done()
+        assert done[-1] < 0.5, "it waited for no more than the arm that ran"
+    finally:
+        toy.cancel()
+        await asyncio.gather(toy, return_exceptions=True)
+        await busy.close()
 
 
 async def test_children_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
@@ -202,13 +231,13 @@ async def test_children_end_with_a_parent_that_is_killed(tmp_path: Path) -> None
 import asyncio, sys
 from pathlib import Path
 sys.path[:0] = [{str(Path.cwd())!r}, {str(Path(__file__).parent)!r}]
-from test_shadow import CITY, LONG_S, job
+from test_shadow import ANY, CITY, LONG_S, job
 from twin_app.shadow_pool import ShadowPool
 async def main():
     pool = ShadowPool(workers=1, memory_mb=4096, idle_s=60, log_path=Path({str(tmp_path / "log")!r}))
     def tell(share):
         print(pool.pids[0], flush=True)
-    await pool.run(CITY, job(horizon_s=LONG_S), seeds=(1,), fidelity="state", on_progress=tell)
+    await pool.run(CITY, job(horizon_s=LONG_S), seeds=(1,), place=ANY, fidelity="state", on_progress=tell)
 asyncio.run(main())
 """
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:
@@ -352,9 +381,56 @@ async def test_a_what_if_is_started_followed_and_stopped(pool: ShadowPool) -> No
     long = shadow.start([TILT], started_by="ann", horizon_s=LONG_S, seeds=8)
     await until(lambda: long.progress > 0)
     begun = time.monotonic()
-    stopped = await shadow.cancel(long.id)
+    with pytest.raises(PermissionDenied, match="`ann`"):
+        await shadow.cancel(long.id, by="bob")
+    stopped = await shadow.cancel(long.id, by="bob", may_all=True)
 
     assert time.monotonic() - begun < 1.0
     assert stopped.state == "cancelled"
-    assert (await shadow.cancel(short.id)).state == "done"
+    assert (await shadow.cancel(short.id, by="ann")).state == "done"
     await shadow.close()
+
+
+async def test_one_caller_has_a_share_of_the_pool_and_is_refused_at_once(pool: ShadowPool) -> None:
+    bench = Bench(pool)
+    shadow = bench.shadow
+    most = shadow.start([TILT], started_by="ann", horizon_s=LONG_S, seeds=32)
+    with pytest.raises(Overloaded, match="of `ann`"):
+        shadow.start([TILT], started_by="ann", horizon_s=5.0, seeds=1)
+    others = [shadow.start([TILT], started_by="bob", horizon_s=LONG_S, seeds=1) for _ in range(MAX_RUNNING)]
+    with pytest.raises(Overloaded, match="of `bob`"):
+        shadow.start([TILT], started_by="bob", horizon_s=5.0, seeds=1)
+
+    said = await shadow.judge([TILT], on_progress=lambda _: None)
+    assert said.fidelity == "state", "what people play with keeps no proposal from being tried out"
+
+    assert len({one.id for one in (most, *others)}) == 1 + MAX_RUNNING
+    for one in others:
+        await shadow.cancel(one.id, by="bob")
+    again = shadow.start([TILT], started_by="bob", horizon_s=LONG_S, seeds=1)  # places are given back
+    await shadow.close()
+    assert [one.state for one in (most, *others, again)] == ["cancelled"] * (2 + MAX_RUNNING)
+
+
+async def test_a_full_pool_is_told_before_the_state_is_fetched(tmp_path: Path) -> None:
+    full = ShadowPool(workers=1, memory_mb=4096, idle_s=60, log_path=tmp_path / "shadow.log", max_jobs=0, for_judging=0)
+    bench = Bench(full)
+    bench.source.answer = AssertionError("nobody may ask for the state")
+    with pytest.raises(Overloaded):
+        bench.shadow.start([TILT], started_by="ann", horizon_s=5.0, seeds=1)
+    with pytest.raises(Overloaded):
+        await bench.shadow.foresee([TILT])
+    assert (await bench.shadow.judge([TILT], on_progress=lambda _: None)).fidelity == "unavailable"
+
+
+async def test_of_one_caller_the_last_ones_are_kept(pool: ShadowPool) -> None:
+    shadow = Bench(pool, provides=()).shadow  # each fails at once
+    mine = shadow.start([TILT], started_by="ann", horizon_s=5.0, seeds=1)
+    bobs = []
+    for _ in range(MAX_KEPT + 1):
+        bobs.append(shadow.start([TILT], started_by="bob", horizon_s=5.0, seeds=1))
+        await until(lambda: bobs[-1].state == "failed")
+    assert shadow.get(mine.id) is mine
+    assert shadow.get(bobs[1].id) is bobs[1]
+    with pytest.raises(NotFound):
+        shadow.get(bobs[0].id)

@@ -18,7 +18,7 @@ from twin.testing import MemoryTelemetryStore
 from twin.topology import Entity, Topology
 from twin_app.store import EmbeddedTelemetryStore
 
-LOAD, VOLUME, THROUGHPUT = "RRU.PrbTotDl", "DRB.PdcpSduVolumeDL", "DRB.UEThpDl"
+LOAD, VOLUME, THROUGHPUT, MOST = "RRU.PrbTotDl", "DRB.PdcpSduVolumeDL", "DRB.UEThpDl", "RRC.ConnMax"
 CELLS = ("cell-1-1", "cell-1-2", "cell-2-1")
 TOPOLOGY = Topology(
     [
@@ -112,6 +112,23 @@ async def test_the_same_period_is_stored_once(store: TelemetryStore) -> None:
     assert await store.append_pm([report(2, 99), report(3, 42), report(3, 42)]) == 1
     series = await store.series("cell-1-1", LOAD, start_s=0, end_s=3)
     assert series.value.tolist() == [40, 41, 42]
+
+
+def peaks(end_s: float, most: float, *, granularity_s: int = 1) -> PmReport:
+    """Cell i had at most `most + i` connections; the last cell told nothing."""
+    one = report(end_s, 0, granularity_s=granularity_s)
+    return replace(one, counters=(MOST,), values=np.array([[most], [most + 1], [np.nan]], np.float32))
+
+
+async def test_the_most_connections_of_many_periods_are_the_maximum(store: TelemetryStore) -> None:
+    await feed(store, [peaks(t, 30 if t == 7 else 10) for t in range(1, 21)])
+    series = await store.series("cell-1-1", MOST, start_s=0, end_s=20, granularity_s=10)
+    assert series.value.tolist() == [30, 10]
+    _, values = await store.window(Kind.CELL, MOST, start_s=0, end_s=20)
+    assert values[:2].tolist() == [30, 31]
+    assert np.isnan(values[2])
+    _, values = await store.window(Kind.CELL, MOST, start_s=10, end_s=20)
+    assert values[:2].tolist() == [10, 11]
 
 
 async def test_a_hole_is_a_gap_and_never_filled(store: TelemetryStore) -> None:
@@ -274,6 +291,22 @@ async def test_old_periods_are_reduced_before_they_are_let_go(tmp_path: Path) ->
     assert volume[0] == 2 * 1770
     quarter = await store.series("cell-1-1", LOAD, start_s=0, end_s=1800, granularity_s=900)
     assert quarter.value == pytest.approx([14.5, 14.5])
+    await store.close()
+
+
+async def test_maxima_stay_maxima_when_old_periods_are_reduced(tmp_path: Path) -> None:
+    store = embedded(tmp_path / "telemetry.duckdb")
+    await store.open()
+    await store.append_pm([peaks(t, t % 10) for t in range(1, 1801)])
+    await store.append_pm([peaks(86_400 + t, 40) for t in range(1, 3601)])
+    while await store.maintain():
+        pass
+    assert store.counters()["rows_evicted"] > 0
+    series = await store.series("cell-1-1", MOST, start_s=0, end_s=1800)
+    assert series.granularity_s == 10
+    assert (series.value == 9.0).all()
+    _, values = await store.window(Kind.CELL, MOST, start_s=0, end_s=1800)
+    assert values[:2].tolist() == [9.0, 10.0]
     await store.close()
 
 

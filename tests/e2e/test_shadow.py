@@ -1,6 +1,5 @@
 """The shadow twin as people meet it: proposals with a prediction, what-ifs over REST, command line and agent."""
 
-import itertools
 import json
 import os
 import signal
@@ -123,23 +122,13 @@ def test_the_command_line_tries_out_lists_and_is_called_off(live: RunningTwin) -
     environment = {**os.environ, "TWIN_URL": live.url}
     command = [sys.executable, "-m", "twin_app", "what-if", "cell-10-1 power 30", "--horizon", "900", "--seeds", "8"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
-        run = live.wait_for(lambda: running(live), every_s=0.1)
+        assert process.stderr is not None
+        run = process.stderr.readline().split()[1]
+        live.wait_for(lambda: live.get(f"/v1/what-if/{run}")["progress"] > 0, every_s=0.1)
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=20)
     assert (1, True) == (process.returncode, "called off" in said)
     assert "cancelled" == live.get(f"/v1/what-if/{run}")["state"]
-
-
-def running(twin: RunningTwin) -> str | None:
-    """Return the what-if that runs; they are numbered in order."""
-    with twin.http() as client:
-        for number in itertools.count(1):
-            found = client.get(f"/v1/what-if/what-if-{number}")
-            if found.status_code == 404:
-                return None
-            if found.json()["state"] == "running":
-                return found.json()["id"]
-    return None
 
 
 def test_changes_lists_the_prediction_in_words(live: RunningTwin) -> None:

@@ -1,8 +1,12 @@
 """What people type after `twin what-if`, and how a shadow twin reads on the terminal."""
 
+from typing import Any
+
 import pytest
+from typer.testing import CliRunner
 
 from twin.errors import InvalidInput
+from twin_app import cli
 from twin_app.cli_what_if import action_of, shadow_in_words
 
 
@@ -47,3 +51,78 @@ def test_what_cannot_be_read_is_refused_with_the_way_out(typed: str) -> None:
 )
 def test_a_shadow_is_said_in_words(shadow: dict[str, object] | None, said: list[str]) -> None:
     assert shadow_in_words({"shadow": shadow}) == said
+
+
+class Twin:
+    """A twin that tries a proposal out at once."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, dict[str, Any]]] = []
+
+    def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        self.sent.append((path, body))
+        return {**self.change, "state": "proposed", "shadow": {"state": "running", "progress": 0.5}}
+
+    def get(self, path: str) -> dict[str, Any]:
+        return self.bench if path == "/v1/faults" else self.change
+
+    change: dict[str, Any] = {  # noqa: RUF012
+        "id": "change-4",
+        "state": "validated",
+        "proposed_by": "local",
+        "reason": "calmer",
+        "actions": [{"in_words": "A3 offset of cell-7-2: 2 dB -> 1 dB"}],
+        "shadow": {"state": "done", "advice": "fine", "fidelity": "state", "in_words": ["throughput stays"]},
+        "digest": "d" * 64,
+        "base_revision": 3,
+    }
+    bench: dict[str, Any] = {  # noqa: RUF012
+        "catalogue": [],
+        "active": [
+            {
+                "fault": "sleeping-cell",
+                "entity": "cell-9-1",
+                "severity": 1.0,
+                "repaired": False,
+                "remedy": "",
+                "fix": [
+                    {"entity": "cell-9-1", "attribute": "administrativeState", "meaning": "LOCKED"},
+                    {"entity": "cell-9-1", "attribute": "administrativeState", "meaning": "UNLOCKED"},
+                ],
+            }
+        ],
+    }
+
+
+@pytest.fixture
+def twin(monkeypatch: pytest.MonkeyPatch) -> Twin:
+    made = Twin()
+    monkeypatch.setattr(cli, "_client", lambda *_: made)
+    return made
+
+
+def test_any_attribute_is_proposed_and_shown_with_what_is_foreseen(twin: Twin) -> None:
+    typed = ["propose", "cell-7-2 a3Offset 2", "policy-7-urllc rRMPolicyMinRatio 20", "--reason", "calmer"]
+    answer = CliRunner().invoke(cli.app, typed)
+    assert answer.exit_code == 0, answer.output
+    assert twin.sent == [
+        (
+            "/v1/changes",
+            {
+                "reason": "calmer",
+                "actions": [
+                    {"entity": "cell-7-2", "attribute": "a3Offset", "value": 2.0},
+                    {"entity": "policy-7-urllc", "attribute": "rRMPolicyMinRatio", "value": 20.0},
+                ],
+            },
+        )
+    ]
+    for said in ("A3 offset of cell-7-2: 2 dB -> 1 dB", "throughput stays", "twin approve change-4"):
+        assert said in answer.output
+
+
+@pytest.mark.usefixtures("twin")
+def test_a_fix_in_two_steps_is_told_as_two_changes() -> None:
+    said = " ".join(CliRunner().invoke(cli.app, ["fault", "list"], terminal_width=400).output.split())
+    first, second = said.index("= LOCKED"), said.index("= UNLOCKED")
+    assert "as a second change" in said[first:second]

@@ -208,7 +208,7 @@ def test_values_survive_a_document(topology):
         ),
         ([("cell-7-2", "bSChannelBwDL", 2000.0)], OutOfRange, "FR1 is at most 100 MHz wide; `2000 MHz` of `cell-7-2`"),
         ([("cell-7-4", "bSChannelBwDL", 800.0)], OutOfRange, "FR3 is at most 400 MHz"),
-        ([("cell-7-2", "arfcnDL", arfcn(53_000.0))], OutOfRange, "radio for FR1; .* `53000 MHz`, which is FR2"),
+        ([("cell-7-2", "arfcnDL", arfcn(53_000.0))], OutOfRange, "radio for FR1; .* `52999.98 MHz`, which is FR2"),
         ([("cell-7-2", "arfcnDL", arfcn(10_000.0))], OutOfRange, "which is FR3"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import stat
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -9,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from bridge.ledger import FileLedger
 from twin.errors import CorruptStore, FolderLocked, FolderMismatch, StoreUnavailable
 from twin_app.data_folder import CityRecord, DataFolder, RunInfo, running, write_atomically
+from twin_app.journal import SqliteJournal
 
 NOW = datetime(2026, 11, 7, 14, 30, tzinfo=UTC)
 
@@ -29,6 +32,24 @@ def folder(tmp_path: Path):
 def test_a_second_twin_is_refused_and_told_who_has_it(folder: DataFolder) -> None:
     with pytest.raises(FolderLocked, match=rf"process `{os.getpid()}`.*--data-dir"):
         DataFolder.lock(folder.path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no modes")
+async def test_what_names_injected_faults_is_for_the_owner_alone(folder: DataFolder) -> None:
+    older = folder.path / "older"
+    older.mkdir()
+    (older / "journal.sqlite").touch(mode=0o644)
+    for place in (folder.path, older):
+        journal = SqliteJournal(place / "journal.sqlite")
+        await journal.open()
+        await journal.append("topology", [{}])
+        found = {path.name: stat.S_IMODE(path.stat().st_mode) for path in place.glob("journal.sqlite*")}
+        await journal.close()
+        assert set(found.values()) == {0o600}, found
+        assert len(found) == 3, "with what SQLite keeps beside it"
+    with FileLedger(folder.path / "orders.ledger"):
+        assert stat.S_IMODE((folder.path / "orders.ledger").stat().st_mode) == 0o600
+    assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700
 
 
 def test_a_closed_folder_can_be_locked_again(folder: DataFolder) -> None:

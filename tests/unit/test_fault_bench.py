@@ -8,7 +8,9 @@ import pytest
 from twin.clock import CivilTime
 from twin.commands import Command, CommandResult, CommandStage
 from twin.errors import Conflict, DeadlineExceeded
+from twin.faults import drawn_severity
 from twin.media import CameraImage
+from twin.scenario import FaultPlan
 from twin.testing import MemoryJournal
 from twin_app.command_record import CommandRecord, RecordedLink
 from twin_app.fault_bench import FaultBench
@@ -57,6 +59,10 @@ async def bench_on(journal: MemoryJournal, scene: Scene) -> FaultBench:
     )
     await bench.restore()
     return bench
+
+
+async def at_once(bench: FaultBench, sim_time_s: float) -> None:
+    """Stand for `_until` of a scene that is live and late enough."""
 
 
 def active(bench: FaultBench) -> list[str]:
@@ -108,3 +114,44 @@ async def test_a_fault_that_the_scene_refuses_is_not_there() -> None:
     with pytest.raises(Conflict, match="main says so"):
         await bench.manage("inject", "power-loss", "cell-2-1", 0.5, issued_by="kim")
     assert [] == active(bench)
+
+
+async def test_a_fault_that_the_scene_no_longer_has_ends_by_being_cleared() -> None:
+    journal, scene = MemoryJournal(), Scene()
+    bench = await bench_on(journal, scene)
+    await bench.manage("inject", "power-loss", "cell-2-1", 0.5, issued_by="kim")
+    scene.stage = CommandStage.REJECTED
+    cleared = await bench.manage("clear", "power-loss", "cell-2-1", None, issued_by="kim")
+
+    assert ([], []) == (active(bench), active(await bench_on(journal, scene)))
+    assert "severity" not in cleared
+    with pytest.raises(Conflict, match="main says so"):
+        await bench.manage("clear", "power-loss", "cell-2-1", None, issued_by="kim")
+
+
+async def test_a_planned_fault_without_severity_is_the_same_in_every_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("twin_app.fault_bench.FaultBench._until", at_once)
+    plan = (FaultPlan(fault="power-loss", entity_id="cell-2-1", severity=None, at_s=0.0),)
+    drawn: set[float] = set()
+    for _ in range(3):
+        bench = await bench_on(MemoryJournal(), Scene())
+        await bench.follow(plan)
+        drawn.add(bench.document()["active"][0]["severity"])
+    assert {drawn_severity(SCENARIO.seed, 0, "power-loss", "cell-2-1")} == drawn
+
+
+async def test_a_planned_fault_is_tried_again_when_the_scene_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("twin_app.fault_bench.FaultBench._until", at_once)
+    scene = Scene()
+    scene.stage = CommandStage.REJECTED
+    waits: list[float] = []
+
+    async def wait(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 2:
+            scene.stage = CommandStage.APPLIED
+
+    monkeypatch.setattr("twin_app.fault_bench.asyncio.sleep", wait)
+    bench = await bench_on(MemoryJournal(), scene)
+    await bench.follow((FaultPlan(fault="power-loss", entity_id="cell-2-1", severity=0.5, at_s=0.0),))
+    assert (["cell-2-1"], 2) == (active(bench), len(waits))

@@ -10,6 +10,7 @@ import os
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -184,7 +185,7 @@ def cases():
         ),
         "excess-downtilt": Case(
             CROSSED,
-            (Sign("RRC.ConnMean", 0.7, at=CROSSED), Sign("vsData6gMeanSsRsrp", 0, at=CROSSED, plus=-1.0)),
+            (Sign("RRC.ConnMean", 0.7, at=CROSSED),),
         ),
         "over-shooting": Case(CELL, (Sign("PEE.AvgPower", 1.05), Sign("vsData6gServedDistance", 1.05))),
         "pci-collision": Case(CELL, (Sign("vsData6gMeanSsSinr", 0, plus=-0.7), Sign("vsData6gMeanCqi", 0.97))),
@@ -200,7 +201,7 @@ def cases():
         "flash-crowd": Case(
             BUSY,
             (
-                Sign("RRU.PrbTotDl", 1.8, at=BUSY),
+                Sign("RRU.PrbTotDl", 1.15, at=BUSY),
                 Sign("RRC.ConnMean", 2.0, at=BUSY),
                 Sign("DRB.UEThpDl", 0.5, at=BUSY),
                 Sign("DRB.RlcSduDelayDl", 1.5, at=BUSY),
@@ -212,7 +213,7 @@ def cases():
         "backhaul-degradation": Case(
             link,
             (
-                Sign("DRB.RlcSduDelayDl", 3.0, at=behind),
+                Sign("vsData6gPacketDelay", 3.0, at=behind),
                 Sign("vsData6gLinkLoad", 5.0, at=link),
                 Sign("vsData6gLinkDelay", 5.0, at=link),
             ),
@@ -346,6 +347,73 @@ def test_clearing_leaves_alone_what_somebody_has_changed_since(network):
     network.apply([_set(CELL, "digitalTilt", 110.0)])
     network.manage_fault(replace(_inject("over-shooting", CELL), operation="clear"))
     assert 110.0 == network.read(CELL, "digitalTilt")
+
+
+@pytest.mark.parametrize("struck", list(permutations(("excess-downtilt", "over-shooting", "ping-pong"))))
+def test_whatever_the_order_of_clearing_overlapping_mistakes_end_at_the_right_values(network, struck):
+    before = network.configuration()
+    for ended in permutations(struck):
+        for name in struck:
+            network.manage_fault(_inject(name, CELL))
+        assert set(struck) == {one.fault for one in network.faults()}
+        for name in ended:
+            network.manage_fault(replace(_inject(name, CELL), operation="clear"))
+        assert (before, ()) == (network.configuration(), network.faults()), ended
+
+
+def test_a_mistake_is_mended_by_four_fifths_of_the_way_and_comes_back_when_that_is_undone(network):
+    right = network.read(CELL, "digitalTilt")
+    wrong, *_ = [one.value for one in network.manage_fault(_inject("excess-downtilt", CELL, 1.0))]
+    acting = []
+    for share in (0.04, 0.75, 0.85, 0.0):
+        network.apply([_set(CELL, "digitalTilt", round(wrong + share * (right - wrong)))])
+        acting.append(len(network.faults()))
+    assert [1, 1, 0, 1] == acting
+
+
+def test_a_mistake_that_was_mended_stays_so_when_another_strikes(network):
+    right = network.read(CELL, "digitalTilt")
+    network.manage_fault(_inject("excess-downtilt", CELL))
+    network.apply([_set(CELL, "digitalTilt", right)])
+    network.manage_fault(_inject("over-shooting", CELL))
+    assert ["over-shooting"] == [one.fault for one in network.faults()]
+    network.manage_fault(replace(_inject("over-shooting", CELL), operation="clear"))
+    assert right == network.read(CELL, "digitalTilt")
+
+
+def test_a_harder_mistake_is_harder_also_where_there_is_little_room(network):
+    effects = []
+    for severity in (0.2, 0.4, 0.6, 0.8, 1.0):
+        network.manage_fault(_inject("excess-downtilt", CELL, severity))
+        effects.append(network.faults()[0].effect)
+    assert effects == sorted(set(effects))
+
+
+def test_a_fault_that_finds_nothing_leaves_the_others_as_they_were(network, monkeypatch):
+    network.manage_fault(_inject("missing-neighbour", CELL, 0.5))
+    before = network.configuration(), network.faults()
+    monkeypatch.setattr("twin.fault_effects.facing_neighbours", lambda *_: ())
+    with pytest.raises(InvalidInput, match="nothing to break"):
+        network.manage_fault(_inject("missing-neighbour", CELL, 1.0))
+    assert before == (network.configuration(), network.faults())
+
+
+def test_a_new_world_inherits_faults_and_what_they_wrote(network):
+    for name in ("power-loss", "ping-pong"):
+        network.manage_fault(_inject(name, CELL))
+    other = Network(*city(), CIVIL, seed=9, kernel=KERNEL)
+    other.inherit(network)
+    assert (network.faults(), network.configuration()) == (other.faults(), other.configuration())
+    for name in ("power-loss", "ping-pong"):
+        other.manage_fault(replace(_inject(name, CELL), operation="clear"))
+    assert () == other.faults()
+
+
+def test_the_same_parts_draw_the_same_severity():
+    drawn = [faults.drawn_severity(7, number, "power-loss", CELL) for number in range(200)]
+    assert drawn == [faults.drawn_severity(7, number, "power-loss", CELL) for number in range(200)]
+    assert 0.2 <= min(drawn) < 0.25
+    assert 0.95 < max(drawn) <= 1.0
 
 
 def test_the_right_orders_end_a_fault(network):

@@ -14,6 +14,7 @@ from twin.handover import (
     MIN_RSRP_DBM,
     MOBILITY_FEATURES,
     OFFSET_DB,
+    REFUSED_S,
     TIME_TO_TRIGGER_S,
     Mobility,
     MobilityRules,
@@ -211,11 +212,13 @@ def test_a_refused_preparation_is_repeated_until_the_cell_admits_again():
     on_air = np.ones(2, dtype=bool)
     track.mobility.admit(admits=np.array([True, False]), on_air=on_air)
     track.run(30.0)
-    assert track.count("prepare", 0) > 5.0
+    # Once per prohibit time, not ten times a second, from the border on, which lies half-way.
+    assert 3.0 <= track.count("prepare", 0) <= 30.0 / REFUSED_S
     assert (track.count("prepared"), track.mobility.serving[0]) == (0.0, 0)
     track.mobility.admit(admits=on_air, on_air=on_air)
-    track.run(1.0)
+    track.run(REFUSED_S + 1.0)
     assert (track.count("prepared"), track.mobility.serving[0]) == (1.0, 1)
+    assert track.count("dedicated", 1) == 1.0
 
 
 def test_a_neighbour_leaves_the_list_when_it_is_worse_by_the_hysteresis_again():

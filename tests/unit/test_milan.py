@@ -150,6 +150,7 @@ def test_a_scenario_file_names_files_and_squares(week, tmp_path):
     save_scenario(scenario, tmp_path / "scenario.npz")
     np.testing.assert_array_equal(load_scenario(tmp_path / "scenario.npz").demand_curves, scenario.demand_curves)
     people = People(scenario, rng=np.random.default_rng(1), walls=np.random.default_rng(2))
+    assert isinstance(people.traffic, traffic.MeasuredTraffic)
     eight = people.demand_share(np.zeros(1), np.array([20 * 3600.0]))[0][0] / people.busy_duty
     home = np.array([ue.land_use == LandUse.RESIDENTIAL and ue.group != "machine" for ue in scenario.ues])
     assert eight[home] == pytest.approx(np.ones(home.sum()), abs=0.01)

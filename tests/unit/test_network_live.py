@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -14,7 +15,11 @@ from twin.entities import Kind
 from twin.errors import CorruptStore, InvalidInput, NotFound, OutOfRange, UnknownEntity, UnknownName
 from twin.kpi import KPIS, kpis_of
 from twin.network import Network
+from twin.network_state import pack, unpack
+from twin.past import generate_past
+from twin.people import num_users
 from twin.topology import topology_of
+from twin.traffic import MeasuredTraffic, WeekCurves
 from twin_app.scenarios import build_scenario
 from twin_app.scenarios.spec import ScenarioSpec
 
@@ -95,6 +100,58 @@ def test_a_restored_network_continues_bit_for_bit(scenario, topology, network):
 def test_a_damaged_state_is_refused(network, damage):
     with pytest.raises(CorruptStore):
         network.restore(damage(network.snapshot()))
+
+
+def _misshapen(document, arrays):
+    """Yield (what is wrong, document, arrays): everything lacking in turn, and what only looks right."""
+    for name in document:
+        yield f"without {name}", {key: value for key, value in document.items() if key != name}, arrays
+    for name, array in arrays.items():
+        yield f"without {name}", document, {key: value for key, value in arrays.items() if key != name}
+        yield f"{name} cut", document, {**arrays, name: array[..., :-1]}
+    own = document["faults"][0]
+    for name, value in {
+        "faults": [{"name": "power-loss", "entity_id": "cell-7-2", "severity": 0.5}],
+        "faults ": [{**own, "entity_id": "cell-99-9"}],
+        "faults  ": [{**own, "fault": "no-such"}],
+        "faults   ": [{**own, "entity_id": "link-1-2"}],
+        "faults    ": [{**own, "written": [{"entity_id": "site-1", "attribute": "a", "wrong": 1, "right": 2}]}],
+        "faults     ": [7],
+        "generator": {"bit_generator": "MT19937"},
+        "configured": {"cell-7-2": {"digitalTilt": "steep"}},
+        "minutes": {},
+        "guided": "no",
+        "sim_time_s": math.nan,
+    }.items():
+        yield f"{name} = {value}", {**document, name.strip(): value}, arrays
+    yield "types", document, {**arrays, "place_m": arrays["place_m"].astype("f8")}
+
+
+@pytest.mark.parametrize("guided", [False, True])
+def test_a_state_that_lacks_or_misshapes_anything_is_refused_and_changes_nothing(scenario, topology, network, guided):
+    network.manage_fault(ManageFault(operation="inject", fault="power-loss", entity_id="cell-7-2", severity=0.5))
+    if guided:
+        network.guide()
+    document, arrays = unpack(_run(network).snapshot())
+    del document["format"]
+    other = _run(Network(scenario, topology, CIVIL, seed=5), 0.3)
+    if not guided:
+        other.guide()  # what is refused must not let it walk again, either
+    before = other.snapshot()
+    for what, wrong_document, wrong_arrays in _misshapen(document, arrays):
+        wrong = pack(wrong_document, wrong_arrays)
+        with pytest.raises(CorruptStore):
+            other.restore(wrong)
+        assert other.snapshot() == before, what
+    other.restore(pack(document, arrays))
+    assert other.guided == guided
+    assert [one.fault for one in other.faults()] == ["power-loss"]
+
+
+def test_the_state_of_an_earlier_version_is_refused_by_its_name(network):
+    document, arrays = unpack(network.snapshot())
+    with pytest.raises(CorruptStore, match="twin6g-network-1"):
+        network.restore(pack({**document, "format": "twin6g-network-1"}, arrays))
 
 
 def test_the_state_of_another_seed_is_refused(scenario, topology, network):
@@ -317,3 +374,22 @@ def test_a_new_network_takes_its_configuration_from_the_topology(scenario, topol
     network = Network(scenario, changed, CIVIL, seed=5)
     assert network.read("cell-7-2", "digitalTilt") == 100.0
     assert _cell(_report(network), changed, "cell-1-1", "RRC.ConnMean") == 0.0
+
+
+def test_a_network_runs_on_another_traffic_model(scenario, topology):
+    """Half of the crowd's wish is half of its volume, live and in the past; the parametric world is left alone."""
+    volumes, pasts = [], []
+    for share in (0.2, 0.4):
+        model = MeasuredTraffic(
+            WeekCurves(np.full((1, 1008), share, dtype=np.float32)), np.zeros(num_users(scenario), dtype=np.int64)
+        )
+        network = Network(scenario, topology, CIVIL, seed=5, traffic=model)
+        volumes.append(_column(_report(network, 2.0), topology, "DRB.PdcpSduVolumeDL").sum())
+        past = generate_past(
+            scenario, topology, CIVIL, seed=5, end_s=0.0, past_s=900, scene_id="scene", epoch=1, traffic=model
+        )
+        pasts.append(np.mean([_column(one, topology, "DRB.PdcpSduVolumeDL").sum() for one in past][:-1]))
+    assert volumes[1] / volumes[0] == pytest.approx(2.0, rel=0.25)
+    assert pasts[1] / pasts[0] == pytest.approx(2.0, rel=0.25)
+    usual = Network(scenario, topology, CIVIL, seed=5)
+    assert _column(_report(usual, 2.0), topology, "DRB.PdcpSduVolumeDL").sum() > 1.5 * volumes[1]

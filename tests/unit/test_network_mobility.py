@@ -125,3 +125,37 @@ def test_a_cell_that_wants_a_strong_signal_serves_fewer(network):
 def test_the_most_connections_are_at_least_the_mean(network):
     seen = _Figures(network, 5.0)
     assert seen.of("RRC.ConnMax") >= seen.of("RRC.ConnMean") > 0
+
+
+def test_ues_that_lost_their_cells_ask_to_connect_all_at_once(scenario, network):
+    """The counters see what the UEs do, not only what so many connections do on the mean."""
+    before = _Figures(network, 2.0)
+    network.apply([_set(cell.id, "administrativeState", "LOCKED") for cell in scenario.cells])
+    dark = _Figures(network, 2.0)
+    network.apply([_set(cell.id, "administrativeState", "UNLOCKED") for cell in scenario.cells])
+    after = _Figures(network, 2.0)
+    assert dark.total("RRC.ConnEstabAtt") == dark.total("RACH.PreambleACell") == 0.0
+    more = after.total("RRC.ConnEstabAtt") - before.total("RRC.ConnEstabAtt")
+    assert 0.8 * len(scenario.ues) < more < 1.3 * len(scenario.ues)
+    assert after.total("RRC.ConnEstabSucc") > 0.9 * after.total("RRC.ConnEstabAtt")
+    assert after.total("RACH.PreambleACell") > after.total("RRC.ConnEstabAtt")
+
+
+def test_handovers_use_dedicated_preambles_and_re_establishments_common_ones(scenario, network):
+    seen = _Figures(network, 10.0)
+    done = seen.total("MM.HoExeIntraSucc")
+    assert done <= seen.total("RACH.PreambleDedCell") <= seen.total("MM.HoExeIntraReq")
+    network.apply([_set(one.id, "isHOAllowed", "false") for one in scenario.neighbours])
+    _Figures(network, 3.0)
+    lost = _Figures(network, 10.0)
+    assert lost.total("RRC.ReEstabSuccWithUeContext") > 10.0
+    assert lost.total("RACH.PreambleDedCell") == 0.0
+    extra = lost.total("RACH.PreambleACell") - lost.total("RRC.ConnEstabAtt")
+    assert extra == pytest.approx(lost.total("RRC.ReEstabSuccWithUeContext"), rel=0.4)
+
+
+def test_a_cell_that_shuts_down_is_not_asked_ten_times_a_second(network):
+    network.apply([_set(BUSY, "administrativeState", "SHUTTING DOWN")])
+    seen = _Figures(network, 10.0)
+    refused = seen.total("MM.HoPrepIntraReq") - seen.total("MM.HoPrepIntraSucc")
+    assert refused < 0.3 * seen.total("MM.HoPrepIntraSucc")

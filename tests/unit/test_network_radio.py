@@ -104,7 +104,7 @@ def test_an_interferer_shows_in_the_map_as_deep_as_its_noise(scenario, topology)
     _fault("external-interference", 1.0)(network)
     change_db = network.sinr_map(resolution_m=PIXEL_M).sinr_db - before.sinr_db
     rows, cols, _ = _pixels_about(scenario, before, 40)
-    assert np.median(change_db[rows, cols]) < -8.0
+    assert np.median(change_db[rows, cols]) < -5.0
     assert (np.abs(change_db) < 1e-3).mean() > 0.5
 
 

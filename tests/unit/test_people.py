@@ -9,8 +9,9 @@ import pytest
 
 from twin import traffic
 from twin.entities import LandUse
-from twin.errors import ScenarioError
-from twin.people import CONNECTIONS_PER_CELL, Level, People
+from twin.errors import InvalidInput, ScenarioError
+from twin.people import CONNECTIONS_PER_CELL, METER_PERIOD_S, Level, People, num_users
+from twin.setup_failures import ATTEMPTS_PER_CONNECTION_S
 from twin.traffic.applications import application_code, applications
 from twin.traffic.groups import GROUPS, MACHINES, PEOPLE, groups_of, profiles
 from twin_app.scenarios import build_scenario
@@ -94,11 +95,22 @@ def test_a_subscription_asks_for_about_a_tenth_of_a_megabit_in_its_busy_hour():
 
 
 def test_the_level_is_what_it_is_set_to(scenario):
-    usual, double = (_people(scenario, level=level).busy_demand_bps.sum() for level in (None, Level(month_byte=40e9)))
-    machines_bps = _machine_demand(scenario)
-    assert double - machines_bps == pytest.approx(2 * (usual - machines_bps), rel=1e-4)
+    usual, double = (
+        people.busy_demand_bps.sum() + people.busy_rate_bps.sum() - _machine_demand(scenario)
+        for people in (_people(scenario, level=level) for level in (None, Level(month_byte=40e9)))
+    )
+    assert double == pytest.approx(2 * usual, rel=1e-4)
     wanted = Level().busy_hour_bps_per_hz * sum(cell.bandwidth_hz for cell in scenario.cells)
-    assert usual - machines_bps == pytest.approx(wanted, rel=1e-4)
+    assert usual == pytest.approx(wanted, rel=1e-4)
+
+
+def test_ues_that_want_more_than_the_level_leave_nothing_to_the_crowd(scenario):
+    people = _people(scenario, level=Level(month_byte=1e9))
+    assert people.busy_demand_bps.sum() == pytest.approx(_machine_demand(scenario), rel=1e-4)
+
+
+def test_a_ue_stands_for_about_twenty_subscriptions(scenario):
+    assert 15 < _people(scenario).busy_rate_bps.mean() / Level().busy_hour_bps < 30
 
 
 def test_a_scenario_file_sets_the_level(tmp_path):
@@ -118,9 +130,16 @@ def _machine_demand(scenario):
     return people.busy_demand_bps[people.slice_of_user[people.num_ues :] == mmtc].sum()
 
 
-def test_a_million_meters_per_square_kilometre_ask_for_ten_bytes_a_minute_each(scenario):
+def test_meters_make_as_many_attempts_as_their_reports(scenario):
+    """Volume over the size of a report is the number of reports; each takes a connection of its own."""
+    people = _people(scenario)
+    mmtc = [part.sst for part in scenario.slices].index(3)
+    connected = people.busy_connected[people.slice_of_user[people.num_ues :] == mmtc].sum()
+    reports_per_s = _machine_demand(scenario) / 80.0
+    assert reports_per_s == pytest.approx(connected * ATTEMPTS_PER_CONNECTION_S, rel=0.1)
+    meters = reports_per_s * METER_PERIOD_S
     west, south, east, north = scenario.extent_m
-    assert _machine_demand(scenario) == pytest.approx((east - west) * (north - south) * 80.0 / 60.0, rel=0.1)
+    assert 100.0 < meters / (east - west) / (north - south) * 1e6 < 1000.0
 
 
 def test_the_crowd_is_connected_in_all_cells_together(scenario):
@@ -157,9 +176,15 @@ def test_a_person_in_a_slice_for_machines_acts_as_one():
 
 
 def test_a_measured_model_can_stand_in_for_the_parametric_one(scenario):
-    people = _people(scenario)
     week = traffic.WeekCurves(np.full((1, 1008), 0.25, dtype=np.float32))
-    people.traffic = traffic.MeasuredTraffic(week, np.zeros(len(people.points.position_m), dtype=np.int64))
+    model = traffic.MeasuredTraffic(week, np.zeros(num_users(scenario), dtype=np.int64))
+    people = _people(scenario, demand=model)
     duty, crowd = people.demand_share(np.zeros(3), np.array([0.0, 1e5, 5e5]))
     assert crowd == pytest.approx(np.full(crowd.shape, 0.25))
     assert duty == pytest.approx(np.tile(0.25 * people.busy_duty, (3, 1)))
+
+
+def test_a_model_for_other_people_is_refused(scenario):
+    week = traffic.WeekCurves(np.full((1, 1008), 0.25, dtype=np.float32))
+    with pytest.raises(InvalidInput, match=r"`\(1, 7\)`.*num_users"):
+        _people(scenario, demand=traffic.MeasuredTraffic(week, np.zeros(7, dtype=np.int64)))

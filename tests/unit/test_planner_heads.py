@@ -12,6 +12,7 @@ from agent import guard
 from agent.arguments import CONTROL
 from agent.corpus import CIVIL, NEGATIVE, NOW_S, PHRASES, corpus, example_topology, frames
 from agent.encoder import packaged_folder
+from agent.orders import attributes_meant, is_order
 from agent.planner import DATA, Planner, load_planner
 from agent.registry import default_registry
 from tests.agent_world import SCENARIO
@@ -50,8 +51,14 @@ def proposals(planner: Planner, texts: Iterable[str]) -> list[str]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_labels_are_the_tools_and_the_two_negatives(kind: str) -> None:
     labels = set(load_planner(kind=kind).card.labels)  # type: ignore[arg-type]
-    # `what_if` is reached by the label `hypothetical`.
-    assert labels == {tool.name for tool in default_registry().tools} - {"what_if"} | set(NEGATIVE)
+    # `what_if` is reached by the label `hypothetical`, `set_attribute` by the name of an attribute.
+    assert labels == {tool.name for tool in default_registry().tools} - {"what_if", "set_attribute"} | set(NEGATIVE)
+
+
+def test_no_sentence_that_asks_for_no_change_orders_an_attribute() -> None:
+    index = NameIndex(topology_of(SCENARIO))
+    linked = [link(row["text"], index, civil=CIVIL, now_s=NOW_S) for row in rows() if row["tool"] not in CONTROL]
+    assert [one.text for one in linked if attributes_meant(one) and is_order(one)] == []
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -63,7 +70,8 @@ def test_the_card_belongs_to_the_phrasings_in_the_tree(kind: str) -> None:
 
 def test_every_tool_has_thirty_phrasings_or_more() -> None:
     labels = [label for label, _ in frames()]
-    names = ["hypothetical" if tool.name == "what_if" else tool.name for tool in default_registry().tools]
+    tools = [tool.name for tool in default_registry().tools if tool.name != "set_attribute"]  # has no label
+    names = ["hypothetical" if name == "what_if" else name for name in tools]
     few = {name: labels.count(name) for name in names if labels.count(name) < 28}
     assert few == {}
 

@@ -109,8 +109,8 @@ def test_sensing_reports_targets_and_takes_its_share_of_the_cell(network, topolo
     level = np.array([[one["vsData6gSensingSnr"][cell] for cell in sensing] for one in (before, after)])
     seen = np.isfinite(level).all(axis=0)
     assert seen.any()
-    # Four times the time on target; the targets go on flying meanwhile.
-    assert (level[1] - level[0])[seen] == pytest.approx(10.0 * np.log10(4.0), abs=0.5)
+    # Four times the time on target; the targets fly on meanwhile, at the edge of a sector for 0.6 dB per degree.
+    assert (level[1] - level[0])[seen] == pytest.approx(10.0 * np.log10(4.0), abs=1.0)
     found = [after["vsData6gDetectionProbability"][cell] for cell in sensing]
     assert all(0.0 <= one <= 100.0 for one in found)
     assert max(found) > 50.0

@@ -395,7 +395,7 @@ def test_a_rate_limit_by_command_slows_exactly_the_cells_behind(live):
     link, behind = _backhaul(live.scenario, dual=False)
     others = [cell.id for cell in live.scenario.cells if cell.id not in behind]
     live.run()
-    delay, load = live.of(behind, "DRB.RlcSduDelayDl"), live.of(behind, "RRU.PrbTotDl").sum()
+    delay, load = live.of(behind, "vsData6gPacketDelay"), live.of(behind, "RRU.PrbTotDl").sum()
     elsewhere = live.of(others, "DRB.PdcpSduVolumeDL").sum()
     assert live.of([link.id], "vsData6gLinkThroughput")[0] > 60.0
     live.set(link.id, "vsDataTransport.maxBitRate", 40.0).run()
@@ -403,7 +403,9 @@ def test_a_rate_limit_by_command_slows_exactly_the_cells_behind(live):
     assert live.of([link.id], "vsData6gLinkThroughput")[0] == pytest.approx(40.0, rel=0.02)
     assert live.of([link.id], "vsData6gLinkLoad")[0] > 120.0
     assert live.of([link.id], "vsData6gLinkLoss")[0] > 10.0
-    assert (live.of(behind, "DRB.RlcSduDelayDl") > delay + 10.0).all()
+    assert live.of(behind, "vsData6gTransportLoss") == pytest.approx(live.of([link.id], "vsData6gLinkLoss")[0], rel=0.1)
+    assert (live.of(others, "vsData6gTransportLoss") < 1.0).all()
+    assert (live.of(behind, "vsData6gPacketDelay") > delay + 10.0).all()
     assert live.of(behind, "RRU.PrbTotDl").sum() < 0.8 * load  # the air is not what is narrow
     assert live.of(others, "DRB.PdcpSduVolumeDL").sum() == pytest.approx(elsewhere, rel=0.1)
 
@@ -423,15 +425,15 @@ def test_a_site_that_loses_its_only_link_has_no_traffic_and_one_with_two_goes_on
 def test_a_degraded_backhaul_is_felt_by_every_slice_and_its_end_heals(live):
     uplinks = [link.id for link in live.scenario.links if link.b_id == "node-upf"]
     slices = [part.id for part in live.scenario.slices]
-    before = live.run().of(slices, "DRB.RlcSduDelayDl")
+    before = live.run().of(slices, "vsData6gPacketDelay")
     for link in uplinks:
         live.network.manage_fault(
             ManageFault(operation="inject", fault="backhaul-degradation", entity_id=link, severity=0.0)
         )
-    during = live.run().of(slices, "DRB.RlcSduDelayDl")
+    during = live.run().of(slices, "vsData6gPacketDelay")
     for link in uplinks:
         live.network.manage_fault(ManageFault(operation="clear", fault="backhaul-degradation", entity_id=link))
-    after = live.run().of(slices, "DRB.RlcSduDelayDl")
+    after = live.run().of(slices, "vsData6gPacketDelay")
     assert (during > before + 10.0).all()
     assert (after < before + 5.0).all()
 

@@ -26,6 +26,7 @@ _CAUSE_OF_KPI = {
     "RRU.PrbTotDl": _CONGESTION,
     "vsData6gLinkLoad": _CONGESTION,
     "DRB.RlcSduDelayDl": _SLOW,
+    "vsData6gPacketDelay": _SLOW,
 }
 
 DETECTOR_CAUSES = frozenset({cause for cause, _ in _CAUSE_OF_KPI.values()} | {_DEGRADED[0]})

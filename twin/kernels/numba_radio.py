@@ -6,7 +6,7 @@ The same figures as :mod:`twin.kernels.numpy_radio` up to rounding (0.01 dB); th
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numba import njit
@@ -328,7 +328,8 @@ def hear(
                     low = up[r]
                     vertical[r] = vertical_db[low] + up_rest[r] * (vertical_db[low + _NEXT] - vertical_db[low])
                 e = ways.environment[p]
-                ox, oy = ways.offset[p, 0], ways.offset[p, 1]
+                ox: Any = ways.offset[p, 0]
+                oy: Any = ways.offset[p, 1]
                 tables, wall_db, indoors = ways.loss_db[ways.table[p]], ways.wall_db[p], ways.indoors[p]
                 for r in range(count):
                     table = tables[listeners.level[first + r]]

@@ -96,7 +96,9 @@ def _sinr(
     sinr_db = _F32(-np.inf)
     if ratio > _F32(0.0):
         sinr_db = _TEN_LOG * np.log(ratio)
-    return sinr_db, total_mw[t, n] + floor
+    # Where RSSI is measured, in the symbols and blocks of its SSB, the serving cell radiates in full.
+    silent = power_mw[t, n, 0] * (_F32(1.0) - activity[cells[t, n, 0]])
+    return sinr_db, total_mw[t, n] + floor + silent
 
 
 @njit(cache=True, nogil=True)
@@ -246,7 +248,7 @@ def share(  # noqa: D103  # its reference has the words
                 else:
                     own[c, s] = max(room, least[c, s] - granted[t, c, s])
                     more = room + lent - max(granted[t, c, s] - least[c, s], 0.0)
-                    more = min(min(newcomer[c], more), max(most[c, s] - granted[t, c, s], 0.0))
+                    more = min(newcomer[c], more, max(most[c, s] - granted[t, c, s], 0.0))
                     part[t, c, s] = max(own[c, s], more)
         for n in range(users):
             serving = cells[t, n, 0]

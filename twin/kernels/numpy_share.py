@@ -106,8 +106,8 @@ def share(
 
     Returns:
         ``sinr_db``, ``rsrq_db``, ``offered_bps`` (after applications stepped down), ``share``, ``throughput_bps``
-        (while data is waiting), each ``[T, N] float32``; ``granted`` and ``room`` (what one user more of the slice would
-        get), ``[T, C, S] float64``; ``carried_bps [T, C] float64`` of the serving cells.
+        (while data is waiting), each ``[T, N] float32``; ``granted`` and ``room`` (what one user more of the slice
+        would get), ``[T, C, S] float64``; ``carried_bps [T, C] float64`` of the serving cells.
     """
     del table
     air = _air(load, total_mw, cells, power_mw, external_mw, rate_hz, noise_mw, idle)
@@ -347,7 +347,9 @@ def _air(
     with np.errstate(divide="ignore"):
         sinr_db = F32(10.0) * np.log10(power.sum(axis=2) / disturbance)
     rate = link.spectral_efficiency(sinr_db) * rate_hz[np.maximum(serving, 0)]
-    return _Air(sinr_db, rate, total_mw + floor, serving)
+    # Where RSSI is measured, in the symbols and blocks of its SSB, the serving cell radiates in full.
+    silent = (power[:, :, 0] * (F32(1.0) - own[:, :, 0])).astype(F32, copy=False)
+    return _Air(sinr_db, rate, total_mw + floor + silent, serving)
 
 
 def _need(

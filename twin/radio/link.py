@@ -140,9 +140,12 @@ def spectral_efficiency(sinr_db: NDArray[np.float32]) -> NDArray[np.float32]:
 def rsrq_db(signal_mw: NDArray[np.float32], rssi_mw: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return SS-RSRQ = N x RSRP / RSSI of TS 38.215 section 5.1.3; N cancels out.
 
+    Both are measured in the symbols and resource blocks of the SSB, which the serving cell fills: no cell reads more
+    than -10.8 dB, however idle.
+
     Args:
         signal_mw: Carrier power of the serving cell at full load; one of the 12 N resource elements is its RSRP.
-        rssi_mw: All power on the N resource blocks: own and other cells at their load, interference, noise.
+        rssi_mw: All power on the N resource blocks: the serving cell, others at their load, interference, noise.
     """
     ratio = np.maximum(signal_mw, np.float32(1e-25)) / (np.float32(12.0) * rssi_mw)
     return (np.float32(10.0) * np.log10(ratio)).astype(np.float32)

@@ -37,7 +37,7 @@ ANGLE_BINS = 1024
 _NORMAL = np.linspace(-6.0, 6.0, 4801)
 _NORMAL_BELOW = np.array([0.5 * math.erfc(-value / math.sqrt(2.0)) for value in _NORMAL])
 _DEPTHS = (1.0 - np.sqrt(1.0 - (np.arange(32) + 0.5) / 32.0)).astype(np.float32)
-"""Ways from the outer wall as shares of the deepest, equally likely: quantiles of the smaller of two draws from U(0, 1)."""
+"""Ways from the outer wall as shares of the deepest, equally likely: quantiles of the smaller of two draws U(0, 1)."""
 LOWEST_ROOF_M = 12.0
 """The first hE of UMa beside the street, TR 38.901 table 7.4.1-1 note 1."""
 

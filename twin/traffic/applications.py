@@ -44,8 +44,8 @@ class Application:
 
     Attributes:
         sst: Slice/service type that carries it (TS 23.501 table 5.15.2.2-1).
-        delay_budget_ms: Packet delay budget.
-        burst_bit: Data that arrives together: a frame, an object, a message.
+        delay_budget_ms: Packet delay budget by its source; the network counts with that of the slice.
+        burst_bit: Data that arrives together: a frame, an object, a message; likewise.
         bursts: Mixture of its bursts.
         rate_range_bps: Rates are cut to this range.
         is_fitted: Whether lengths and rates were fitted to traces; else they follow `source`.

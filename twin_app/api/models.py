@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, Strict
 
+from twin.control import MAX_ACTIONS
+
 
 class Body(BaseModel):
     """What somebody sends: no more fields than are known."""
@@ -25,14 +27,14 @@ class ChangeBody(Body):
     """A proposal."""
 
     reason: str = Field(default="", max_length=1_000, examples=["less overlap with site 8"])
-    actions: Annotated[list[ActionBody], Field(min_length=1, max_length=100)]
+    actions: Annotated[list[ActionBody], Field(min_length=1, max_length=MAX_ACTIONS)]
     base_revision: int | None = Field(default=None, description="Refuse if the topology has moved on from this.")
 
 
 class WhatIfBody(Body):
     """Changes to try out on a copy of the network."""
 
-    actions: Annotated[list[ActionBody], Field(min_length=1, max_length=100)]
+    actions: Annotated[list[ActionBody], Field(min_length=1, max_length=MAX_ACTIONS)]
     horizon_s: float | None = Field(
         default=None, ge=5, le=900, description="Simulated seconds to look ahead; TWIN_SHADOW__HORIZON_S by default."
     )

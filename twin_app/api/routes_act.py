@@ -16,7 +16,7 @@ from twin.commands import SetAttribute
 from twin.control import Change
 from twin.errors import TwinError
 from twin.naming import resolve
-from twin_app.access import Caller
+from twin_app.access import Caller, Scope
 from twin_app.api.deps import (
     Approver,
     Cursor,
@@ -159,9 +159,10 @@ async def what_if_run(_: Observer, world: ThisWorld, run_id: str) -> dict[str, A
 
 
 @router.delete("/what-if/{run_id}", summary="Stop a what-if", tags=["change"])
-async def stop_what_if(_: Proposer, world: ThisWorld, run_id: str) -> dict[str, Any]:
-    """One that has ended stays as it is."""
-    return run_to_json(await world.shadow.cancel(run_id), world.inventory.civil)
+async def stop_what_if(caller: Proposer, world: ThisWorld, run_id: str) -> dict[str, Any]:
+    """One's own, as approver everybody's; one that has ended stays as it is."""
+    may_all = Scope.APPROVE in caller.scopes
+    return run_to_json(await world.shadow.cancel(run_id, by=caller.name, may_all=may_all), world.inventory.civil)
 
 
 def _actions(bodies: list[ActionBody], world: World) -> list[SetAttribute]:

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from twin.attributes import carrier_mhz, to_native
 from twin.entities import AdministrativeState, Kind, RisPanel, RrmPolicy, SensingTarget
-from twin.faults import fault
+from twin.faults import drawn_severity, fault
 from twin.scenario import CrowdEvent, FaultPlan
 from twin.topology import policies_of, topology_of
-from twin_app.scenarios.citymap import rng_of
 from twin_app.scenarios.fcd import read_fcd
 from twin_app.scenarios.milan import read_milan
 
@@ -251,7 +250,7 @@ def _fault(one: InjectedFault, row: int, kinds: Mapping[str, Kind], wanted: Want
         )
     severity = one.severity if isinstance(one.severity, float) else None
     if severity is None and one.seed is not None:
-        severity = float(rng_of(one.seed, f"{one.fault} {one.entity}").random())
+        severity = drawn_severity(one.seed, row, one.fault, one.entity)
     return FaultPlan(
         fault=one.fault,
         entity_id=one.entity,

@@ -222,19 +222,20 @@ class EmbeddedTelemetryStore:
         held = Live(ends_ms=ends_ms, granularity_s=ring.granularity_s)
 
         def read() -> NDArray[np.float32]:
-            total, seconds = np.zeros(len(ids)), np.zeros(len(ids))
+            highest = row.reduce == "max"
+            total, seconds = np.full(len(ids), -np.inf if highest else 0.0), np.zeros(len(ids))
             column = {entity_id: at for at, entity_id in enumerate(ids)}
             stored = Coverage() if kind is Kind.UE else self._file.coverage
             for source_s, pieces in plan(stored, held, interval, step_s=None):
                 if source_s == LIVE:
                     add, weight = _live_totals(held, values, pieces, reduce=row.reduce)
-                    total += add
+                    total = np.maximum(total, add) if highest else total + add
                     seconds += weight
                     continue
                 names, add, weight = self._file.totals(source_s, kpi, pieces)
                 at = [(i, column[name]) for i, name in enumerate(names) if name in column]
                 rows, columns = [i for i, _ in at], [j for _, j in at]
-                total[columns] += add[rows]
+                total[columns] = np.maximum(total[columns], add[rows]) if highest else total[columns] + add[rows]
                 seconds[columns] += weight[rows]
             with np.errstate(invalid="ignore", divide="ignore"):
                 value = total / seconds if row.reduce == "mean" else np.where(seconds > 0, total, np.nan)
@@ -397,7 +398,7 @@ def _series(
 def _live_totals(
     held: Live, values: NDArray[np.float32], pieces: list[Interval], *, reduce: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return weighted sums and seconds per entity; `values` is ``[t, n]``."""
+    """Return weighted sums (or maxima) and seconds per entity; `values` is ``[t, n]``."""
     period = held.granularity_s * 1000
     weight = np.zeros(held.ends_ms.size)
     for low, high in pieces:
@@ -405,6 +406,8 @@ def _live_totals(
         weight += np.maximum(share, 0) / 1000.0
     good = np.isfinite(values)
     seconds = weight @ good
+    if reduce == "max":
+        return np.where(good & (weight > 0)[:, None], values, -np.inf).max(axis=0, initial=-np.inf), seconds
     total = weight @ np.where(good, values, 0.0).astype(np.float64)
     return (total if reduce == "mean" else total / held.granularity_s), seconds
 

@@ -211,21 +211,25 @@ class HistoryFile:
     ) -> tuple[list[str], NDArray[np.float64], NDArray[np.float64]]:
         """Return (entity ids, weighted sums, weights) of one KPI over intervals of one table.
 
-        The weight of a row is the seconds of its period inside the intervals; a sum counts in that proportion.
+        The weight of a row is the seconds of its period inside the intervals; a sum counts in that proportion. Of a
+        KPI that reduces to its maximum, the maximum stands in place of the sum.
         """
         if granularity_s not in self._tables or not intervals:
             return [], np.empty(0), np.empty(0)
         step = granularity_s * 1000
         low, high = intervals[0][0], intervals[-1][1]
         share = "least(pm.end_ms, piece.high) - greatest(pm.end_ms - ?, piece.low)"
-        over = 1000.0 if kpi(kpi_name).reduce == "mean" else float(step)
+        rule = kpi(kpi_name).reduce
+        over = 1000.0 if rule == "mean" else float(step)
+        total = f'pm."{kpi_name}"::DOUBLE' + ("" if rule == "max" else f" * ({share}) / ?")
+        total = f"{'max' if rule == 'max' else 'sum'}({total})"
         found = self.fetch(
-            f'SELECT pm.entity, sum(pm."{kpi_name}"::DOUBLE * ({share}) / ?) AS total,'  # noqa: S608 - a number and a name of our own table
+            f"SELECT pm.entity, {total} AS total,"  # noqa: S608 - a number and a name of our own table
             f" sum(({share}) / 1000.0) AS seconds FROM pm_{granularity_s}s AS pm"
             " JOIN piece ON pm.end_ms > piece.low AND pm.end_ms - ? < piece.high"
             f' WHERE pm.end_ms > ? AND pm.end_ms < ? AND pm."{kpi_name}" IS NOT NULL AND {self.visible_pm}'
             " GROUP BY pm.entity",
-            [step, over, step, step, low, high + step],
+            [step, *([] if rule == "max" else [over, step]), step, low, high + step],
             piece={
                 "low": np.array([i[0] for i in intervals], np.int64),
                 "high": np.array([i[1] for i in intervals], np.int64),

@@ -106,9 +106,8 @@ def _reduce(
 ) -> None:
     step = level_s * 1000
     end = f"CAST(ceil(pm.end_ms / {step}.0) * {step} AS BIGINT)"
-    columns = ", ".join(
-        f'{"avg" if kpi(name).reduce == "mean" else "sum"}(pm."{name}") AS "{name}"' for name in COLUMNS
-    )
+    sql = {"mean": "avg", "sum": "sum", "max": "max"}
+    columns = ", ".join(f'{sql[kpi(name).reduce]}(pm."{name}") AS "{name}"' for name in COLUMNS)
     file.make_table(connection, level_s)
     connection.register("target", {"end_ms": ends_ms})
     connection.execute(
