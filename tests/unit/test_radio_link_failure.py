@@ -81,7 +81,8 @@ def _cross(time_s: float) -> tuple[float, float]:
 
 def test_with_a_relation_the_ue_hands_over_in_time():
     counted = _Drive(_cross).run(30.0).counted()
-    assert counted == {(name, 0): 1.0 for name in ("prepare", "prepared", "execute", "executed")}
+    expected = {(name, 0): 1.0 for name in ("prepare", "prepared", "execute", "executed")}
+    assert counted == {**expected, ("dedicated", 1): 1.0}
 
 
 def test_a_missing_relation_leads_to_a_handover_too_late():
@@ -165,7 +166,8 @@ def test_a_target_that_cannot_be_reached_fails_the_execution_and_was_too_early()
     dead = np.array([0.0, 1.0], dtype=np.float32)
     drive.mobility.admit(admits=np.ones(2, dtype=bool), on_air=np.ones(2, dtype=bool), access_loss=dead)
     drive.run(7.0)
-    assert drive.counted() == {("prepare", 0): 1.0, ("prepared", 0): 1.0, ("execute", 0): 1.0}
+    expected = {("prepare", 0): 1.0, ("prepared", 0): 1.0, ("execute", 0): 1.0}
+    assert drive.counted() == {**expected, ("dedicated", 1): 1.0}
     assert drive.mobility.serving.tolist() == [-1]
     drive.run(T304_S + RE_ESTABLISH_S)
     counted = drive.counted()
