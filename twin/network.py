@@ -30,6 +30,7 @@ from twin.sixg.cell_free import partners, power_of
 from twin.sixg.sensing import Sensing
 from twin.sleep import CellStates
 from twin.telemetry import PmReport, TelemetryBatch
+from twin.topology import policies_of
 from twin.transport import Transport
 from twin.whereabouts import Whereabouts
 from twin.world import rows_of, stream, world_of
@@ -92,7 +93,7 @@ class Network:
         self.seed, self.sim_time_s = seed, sim_time_s
         self._world = world_of(scenario, seed, traffic)
         self._rng = stream(scenario, seed, _LIVE)
-        self._configuration = Configuration(topology)
+        self._configuration = _configuration_of(scenario, topology)
         self._faults = LiveFaults(scenario, self._configuration)
         self._relations = relations_of(scenario.cells, scenario.neighbours)
         self._access = RandomAccess(self._world.num_cells)
@@ -590,3 +591,25 @@ class Network:
             **self._counts.arrays(),
             "sensing": self._sensing.sums,
         }
+
+
+def _configuration_of(scenario: Scenario, topology: Topology) -> Configuration:
+    """Return the configuration, whose columns must stand in the order of the scenario.
+
+    Raises:
+        UnknownEntity: The inventory is that of another city.
+    """
+    configuration = Configuration(topology)
+    for kind, own in (
+        (Kind.CELL, scenario.cells),
+        (Kind.LINK, scenario.links),
+        (Kind.RELATION, scenario.neighbours),
+        (Kind.POLICY, policies_of(scenario)),
+        (Kind.RIS, scenario.ris),
+    ):
+        if configuration.ids(kind) != tuple(one.id for one in own):
+            raise UnknownEntity(
+                f"the inventory has other entities of the kind `{kind.value}` than scenario `{scenario.name}`:"
+                " it is that of another city"
+            )
+    return configuration
