@@ -19,7 +19,7 @@ setup: .venv/.installed ## Install the base (no torch) and the sentence encoder 
 
 .venv/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"Python 3.11 or newer is needed, this is {v.major}.{v.minor}; name another with make PYTHON=...")'
-	@echo "== making .venv and installing the base (about 350 MB, no torch)"
+	@echo "== making .venv and installing the base (about 570 MB, no torch)"
 	@$(PYTHON) -m venv .venv || { echo "the venv module is missing (Debian: apt install python3-venv)"; exit 1; }
 	@$(BIN)/python -m pip install --upgrade "pip>=25.1" --quiet
 	@$(BIN)/python -m pip install -e .
