@@ -22,6 +22,10 @@ LIVE_STEPS_PER_S = 10
 """What a live scene needs."""
 
 
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
+
+
 def points_of(rows: Sequence[dict[str, object]]) -> list[tuple[int, int, float, float]]:
     """Return (cells, UEs, steps per CPU second, megabytes) of the scaling rows, by size."""
     figure = {str(row["name"]): float(str(row["value"])) for row in rows}
@@ -57,7 +61,7 @@ def _panel(left: int, title: str, points: Sequence[tuple[int, float]], mark: flo
     for (x, y), (cells, value) in zip(spots, points, strict=True):
         parts.append(
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="#246"/>'
-            f'<text x="{x:.1f}" y="{y - 9:.1f}" text-anchor="middle" fill="#246">{value:.3g}</text>'
+            f'<text x="{x:.1f}" y="{y - 9:.1f}" text-anchor="middle" fill="#246">{_short(value)}</text>'
             f'<text x="{x:.1f}" y="{TOP + PANEL_H + 18}" text-anchor="middle">{cells:,}</text>'
         )
     return "\n".join(parts)

@@ -64,6 +64,7 @@ class FaultBench:
         link: The way to the scene.
         record: What was ordered before.
         timeout_s: How long to wait for the scene's answer.
+        retry_s: How long to wait before a planned fault is tried again.
         on_configured: Called with the entities whose configuration a fault changed.
     """
 
@@ -75,13 +76,14 @@ class FaultBench:
         link: RecordedLink,
         record: CommandRecord,
         timeout_s: float,
+        retry_s: float = PLAN_RETRY_S,
         on_configured: Callable[[tuple[str, ...]], Awaitable[None]] | None = None,
     ) -> None:
         self._inventory = inventory
         self._journal = journal
         self._link = link
         self._record = record
-        self._timeout_s = timeout_s
+        self._timeout_s, self._retry_s = timeout_s, retry_s
         self._on_configured = on_configured
         self._active: dict[tuple[str, str], _Label] = {}
         self._noted: set[str] = set()
@@ -195,7 +197,7 @@ class FaultBench:
                 event = "planned_fault_tried" if left else "planned_fault_failed"
                 log(event, fault=one.fault, entity=one.entity_id, error=str(error))
                 if left:
-                    await asyncio.sleep(PLAN_RETRY_S)
+                    await asyncio.sleep(self._retry_s)
             else:
                 return
 

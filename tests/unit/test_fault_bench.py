@@ -46,23 +46,35 @@ class Scene:
         raise NotImplementedError
 
 
+class BusyScene(Scene):
+    """Refuses the first two orders."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+
+    async def send(self, command: Command, *, timeout_s: float, scene_id: str | None = None) -> CommandResult:
+        self.asked += 1
+        self.stage = CommandStage.APPLIED if self.asked > 2 else CommandStage.REJECTED
+        return await super().send(command, timeout_s=timeout_s, scene_id=scene_id)
+
+
 async def bench_on(journal: MemoryJournal, scene: Scene) -> FaultBench:
     record = CommandRecord(journal, scene_id="main")
     await record.restore()
     civil = CivilTime(epoch=datetime(2026, 3, 2, 8, tzinfo=UTC), timezone=SCENARIO.timezone)
+    inventory = LiveInventory(scenario=SCENARIO, scene_id="main", civil=civil, journal=journal)
+    inventory.live = True
     bench = FaultBench(
-        inventory=LiveInventory(scenario=SCENARIO, scene_id="main", civil=civil, journal=journal),
+        inventory=inventory,
         journal=journal,
         link=RecordedLink(lambda: scene, {"main": record}),
         record=record,
         timeout_s=0.5,
+        retry_s=0.01,
     )
     await bench.restore()
     return bench
-
-
-async def at_once(bench: FaultBench, sim_time_s: float) -> None:
-    """Stand for `_until` of a scene that is live and late enough."""
 
 
 def active(bench: FaultBench) -> list[str]:
@@ -129,8 +141,7 @@ async def test_a_fault_that_the_scene_no_longer_has_ends_by_being_cleared() -> N
         await bench.manage("clear", "power-loss", "cell-2-1", None, issued_by="kim")
 
 
-async def test_a_planned_fault_without_severity_is_the_same_in_every_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("twin_app.fault_bench.FaultBench._until", at_once)
+async def test_a_planned_fault_without_severity_is_the_same_in_every_run() -> None:
     plan = (FaultPlan(fault="power-loss", entity_id="cell-2-1", severity=None, at_s=0.0),)
     drawn: set[float] = set()
     for _ in range(3):
@@ -140,18 +151,8 @@ async def test_a_planned_fault_without_severity_is_the_same_in_every_run(monkeyp
     assert {drawn_severity(SCENARIO.seed, 0, "power-loss", "cell-2-1")} == drawn
 
 
-async def test_a_planned_fault_is_tried_again_when_the_scene_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("twin_app.fault_bench.FaultBench._until", at_once)
-    scene = Scene()
-    scene.stage = CommandStage.REJECTED
-    waits: list[float] = []
-
-    async def wait(seconds: float) -> None:
-        waits.append(seconds)
-        if len(waits) == 2:
-            scene.stage = CommandStage.APPLIED
-
-    monkeypatch.setattr("twin_app.fault_bench.asyncio.sleep", wait)
+async def test_a_planned_fault_is_tried_again_when_the_scene_is_away() -> None:
+    scene = BusyScene()
     bench = await bench_on(MemoryJournal(), scene)
     await bench.follow((FaultPlan(fault="power-loss", entity_id="cell-2-1", severity=0.5, at_s=0.0),))
-    assert (["cell-2-1"], 2) == (active(bench), len(waits))
+    assert (["cell-2-1"], 3) == (active(bench), scene.asked)

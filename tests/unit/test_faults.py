@@ -389,12 +389,15 @@ def test_a_harder_mistake_is_harder_also_where_there_is_little_room(network):
     assert effects == sorted(set(effects))
 
 
-def test_a_fault_that_finds_nothing_leaves_the_others_as_they_were(network, monkeypatch):
-    network.manage_fault(_inject("missing-neighbour", CELL, 0.5))
+def test_a_fault_that_finds_nothing_leaves_the_others_as_they_were(network):
+    own = CELL.removeprefix("cell-")
+    other = neighbour().removeprefix("cell-")
+    both = (f"relation-{own}-{other}", f"relation-{other}-{own}")
+    network.apply([_set(relation, "isHOAllowed", "false") for relation in both])
+    network.manage_fault(_inject("power-loss", CELL))
     before = network.configuration(), network.faults()
-    monkeypatch.setattr("twin.fault_effects.facing_neighbours", lambda *_: ())
     with pytest.raises(InvalidInput, match="nothing to break"):
-        network.manage_fault(_inject("missing-neighbour", CELL, 1.0))
+        network.manage_fault(_inject("missing-neighbour", both[0], 1.0))
     assert before == (network.configuration(), network.faults())
 
 
