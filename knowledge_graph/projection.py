@@ -15,7 +15,7 @@ from knowledge_graph.schema import LABEL_OF_KIND, RELATION, attribute_property
 from twin.attributes import ATTRIBUTES
 from twin.control import ChangeState
 from twin.entities import Kind
-from twin.transport import distances, hops
+from twin.shortest_ways import hops, shortest_ways
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -171,7 +171,7 @@ def _add_ways(rows: GraphRows, topology: Topology) -> None:
         for link in links
     ]
     core = [number[node.id] for node in topology.of_kind(Kind.NODE) if node.properties.get("role") == "upf"]
-    distance = distances(len(places), ends, metric, core)
+    distance, _ = shortest_ways(len(places), ends, metric, core)
     for row, far, near in hops(distance, ends, metric):
         rows.add_relation(
             "BACKHAUL",

@@ -266,15 +266,17 @@ class ActiveFault:
     @property
     def fix(self) -> tuple[SetAttribute, ...]:
         """The orders that repair it, as far as orders can."""
-        if self.fault == "sleeping-cell":
-            states = (AdministrativeState.LOCKED, AdministrativeState.UNLOCKED)
-            return tuple(
-                SetAttribute(entity_id=self.entity_id, attribute="administrativeState", value=state.value)
-                for state in states
-            )
+        return fix_of(self.fault, self.entity_id, self.written)
+
+
+def fix_of(fault: str, entity_id: str, written: Iterable[Written]) -> tuple[SetAttribute, ...]:
+    """Return the orders that repair a fault, as far as orders can: a restart, or the right values."""
+    if fault == "sleeping-cell":
+        states = (AdministrativeState.LOCKED, AdministrativeState.UNLOCKED)
         return tuple(
-            SetAttribute(entity_id=one.entity_id, attribute=one.attribute, value=one.right) for one in self.written
+            SetAttribute(entity_id=entity_id, attribute="administrativeState", value=state.value) for state in states
         )
+    return tuple(SetAttribute(entity_id=one.entity_id, attribute=one.attribute, value=one.right) for one in written)
 
 
 def checked(order: ManageFault, *, kind: Kind) -> Fault:

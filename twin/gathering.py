@@ -6,12 +6,12 @@ While a guest is away his own timetable stands still, so that he comes back to w
 
 from __future__ import annotations
 
-import heapq
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from twin.mobility import Timetables
+from twin.shortest_ways import shortest_ways
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,34 +106,18 @@ class Gathering:
 
 
 class _Roads:
-    """Shortest ways on foot to one place (Dijkstra 1959)."""
+    """Shortest ways on foot to one place."""
 
     def __init__(self, streets: StreetGraph, goal_m: tuple[float, float]) -> None:
         edges = streets.edge[streets.edge_walkable].astype(np.int64)
         self.found = len(edges) > 0
         self._node_m = streets.node_m.astype(np.float64)
-        self._next = np.full(len(self._node_m), -1, dtype=np.int64)
         if not self.found:
             return
         length_m = np.hypot(*(self._node_m[edges[:, 0]] - self._node_m[edges[:, 1]]).T)
-        beside: list[list[tuple[int, float]]] = [[] for _ in self._node_m]
-        for (a, b), metres in zip(edges.tolist(), length_m.tolist(), strict=True):
-            beside[a].append((b, metres))
-            beside[b].append((a, metres))
         usable = np.unique(edges)
         start = int(usable[self._distance(usable, goal_m).argmin()])
-        far = np.full(len(self._node_m), np.inf)
-        far[start] = 0.0
-        queue = [(0.0, start)]
-        while queue:
-            metres, node = heapq.heappop(queue)
-            if metres > far[node]:
-                continue
-            for other, more in beside[node]:
-                if metres + more < far[other]:
-                    far[other] = metres + more
-                    self._next[other] = node
-                    heapq.heappush(queue, (metres + more, other))
+        far, self._next = shortest_ways(len(self._node_m), edges.tolist(), length_m.tolist(), [start])
         self._reached = usable[np.isfinite(far[usable])]
 
     def way(self, start_m: Sequence[float] | NDArray[np.float32]) -> NDArray[np.float64]:

@@ -7,7 +7,6 @@ lost, and so is missing behind it. One class of service: URLLC waits with everyb
 
 from __future__ import annotations
 
-import heapq
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,10 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from twin.entities import AdministrativeState
+from twin.shortest_ways import hops, shortest_ways
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from numpy.typing import NDArray
 
     from twin.scenario import Scenario
@@ -87,50 +85,6 @@ def queue(load: NDArray[np.float64], places: NDArray[np.float64]) -> tuple[NDArr
     # What is served per service time is the share of time in which anybody is inside.
     busy = 1.0 - np.where(over, full, empty)
     return lost, np.where(over, places - inside, inside) / busy
-
-
-def distances(
-    num_nodes: int,
-    ends: Sequence[tuple[int, int]],
-    metric: Sequence[float],
-    roots: Sequence[int],
-) -> NDArray[np.float64]:
-    """Return the least sum of metrics from each node to the nearest root, ``[num_nodes] float64``; inf without a way.
-
-    Args:
-        num_nodes: Nodes are 0..num_nodes-1.
-        ends: The two nodes of each link; links go both ways.
-        metric: Cost of each link, above 0; inf = not to be used.
-        roots: Where the ways end.
-    """
-    links_at: list[list[tuple[int, float]]] = [[] for _ in range(num_nodes)]
-    for (a, b), cost in zip(ends, metric, strict=True):
-        if cost < math.inf:
-            links_at[a].append((b, cost))
-            links_at[b].append((a, cost))
-    distance = [math.inf] * num_nodes
-    waiting = [(0.0, root) for root in roots]
-    for root in roots:
-        distance[root] = 0.0
-    while waiting:
-        here, node = heapq.heappop(waiting)
-        if here > distance[node]:
-            continue
-        for other, cost in links_at[node]:
-            if here + cost < distance[other]:
-                distance[other] = here + cost
-                heapq.heappush(waiting, (here + cost, other))
-    return np.array(distance)
-
-
-def hops(
-    distance: NDArray[np.float64], ends: Sequence[tuple[int, int]], metric: Sequence[float]
-) -> Iterator[tuple[int, int, int]]:
-    """Yield (link, far node, near node) of every link on a shortest way, from the distances of that metric."""
-    for link, ((a, b), cost) in enumerate(zip(ends, metric, strict=True)):
-        for far, near in ((a, b), (b, a)):
-            if cost < math.inf and distance[near] + cost == distance[far]:
-                yield link, far, near
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -236,7 +190,7 @@ class Transport:
 
     def _route(self, metric: NDArray[np.float64]) -> None:
         """Find each node's links towards the core, and what part of each site's traffic takes each link."""
-        distance = distances(self._num_nodes, self._ends, metric.tolist(), self._roots)
+        distance, _ = shortest_ways(self._num_nodes, self._ends, metric.tolist(), self._roots)
         used: dict[int, list[tuple[int, int]]] = {}
         for link, far, near in hops(distance, self._ends, metric.tolist()):
             used.setdefault(far, []).append((link, near))

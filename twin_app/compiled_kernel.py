@@ -47,17 +47,10 @@ class KernelChoice:
     """
 
     def __init__(self) -> None:
-        choice = os.environ.get(CHOICE, "auto")
-        self._compiler: subprocess.Popen[bytes] | None = None
         self._folder = folder()
-        if choice == "numpy":
-            self.kernel = kernels.load("numpy")
-        elif kernels.is_compiled(self._folder) or choice == "numba":
-            self.kernel = kernels.load("numba")
-        else:
-            self.kernel = kernels.load("numpy")
-            if kernels.load("auto").name == "numba":
-                self._compiler = self._compile()
+        self.kernel = kernels.load(kernel_at_hand())
+        wanted = os.environ.get(CHOICE, "auto") != "numpy" and kernels.load("auto").name == "numba"
+        self._compiler = self._compile() if wanted and self.kernel.name == "numpy" else None
 
     def better(self) -> Kernel | None:
         """Return the compiled kernel once it is there, for the first time; else None. Cheap."""

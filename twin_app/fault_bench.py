@@ -17,7 +17,7 @@ from twin.attributes import describe
 from twin.commands import Command, CommandStage, ManageFault, SetAttribute
 from twin.entities import AdministrativeState
 from twin.errors import Conflict, TwinError
-from twin.faults import FAULTS, Written, drawn_severity, effect_of, fault, is_put_right
+from twin.faults import FAULTS, Written, drawn_severity, effect_of, fault, fix_of, is_put_right
 from twin.ids import uuid7
 from twin_app.patience import until_stored
 
@@ -298,8 +298,13 @@ class FaultBench:
             "at": self._inventory.civil.rfc3339(label.sim_time_s),
             "remedy": row.remedy,
             "fix": [
-                {"entity": entity, "attribute": attribute, "value": right, "meaning": describe(attribute, right)}
-                for entity, attribute, right in self._fix(name, entity_id, label)
+                {
+                    "entity": one.entity_id,
+                    "attribute": one.attribute,
+                    "value": one.value,
+                    "meaning": describe(one.attribute, one.value),
+                }
+                for one in fix_of(name, entity_id, label.written)
             ],
             "repaired": self._is_repaired(name, entity_id, label),
         }
@@ -309,13 +314,6 @@ class FaultBench:
         if row.mild == row.severe:
             return row.effect
         return f"{effect_of(row, label.severity, label.written):.3g}: {row.effect}"
-
-    @staticmethod
-    def _fix(name: str, entity_id: str, label: _Label) -> list[tuple[str, str, AttributeValue]]:
-        if name == "sleeping-cell":
-            states = (AdministrativeState.LOCKED, AdministrativeState.UNLOCKED)
-            return [(entity_id, "administrativeState", state.value) for state in states]
-        return [(one.entity_id, one.attribute, one.right) for one in label.written]
 
     def _is_repaired(self, name: str, entity_id: str, label: _Label) -> bool:
         if label.repaired or not label.written:

@@ -1,5 +1,9 @@
 """What people type after `twin what-if`, and how a shadow twin reads on the terminal."""
 
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -53,10 +57,11 @@ def test_a_shadow_is_said_in_words(shadow: dict[str, object] | None, said: list[
     assert shadow_in_words({"shadow": shadow}) == said
 
 
-class Twin:
-    """A twin that tries a proposal out at once."""
+class Twin(ThreadingHTTPServer):
+    """A twin that tries a proposal out at once, over HTTP."""
 
     def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Requests)
         self.sent: list[tuple[str, dict[str, Any]]] = []
 
     def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -94,11 +99,36 @@ class Twin:
     }
 
 
+class Requests(BaseHTTPRequestHandler):
+    server: Twin
+
+    def do_GET(self) -> None:  # the library's name
+        self._answer(self.server.get(self.path))
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self._answer(self.server.post(self.path, json.loads(body)))
+
+    def _answer(self, document: dict[str, Any]) -> None:
+        body = json.dumps(document).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Stay silent."""
+
+
 @pytest.fixture
-def twin(monkeypatch: pytest.MonkeyPatch) -> Twin:
-    made = Twin()
-    monkeypatch.setattr(cli, "_client", lambda *_: made)
-    return made
+def twin(monkeypatch: pytest.MonkeyPatch) -> Iterator[Twin]:
+    with Twin() as made:
+        thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        monkeypatch.setenv("TWIN_URL", f"http://127.0.0.1:{made.server_port}")
+        yield made
+        made.shutdown()
+        thread.join()
 
 
 def test_any_attribute_is_proposed_and_shown_with_what_is_foreseen(twin: Twin) -> None:

@@ -13,8 +13,9 @@ from twin.commands import ManageFault, SetAttribute
 from twin.entities import Cell, Site, TransportLink, TransportNode
 from twin.network import Network
 from twin.scenario import LandUseGrid, Origin, Scenario
+from twin.shortest_ways import shortest_ways
 from twin.topology import topology_of
-from twin.transport import BUFFER_S, BURST_BIT, LIGHT_MPS, LINK_FEATURES, Transport, distances, queue
+from twin.transport import BUFFER_S, BURST_BIT, LIGHT_MPS, LINK_FEATURES, Transport, queue
 from twin_app.scenarios import ScenarioSpec, build_scenario
 
 GBPS = 1e9
@@ -285,7 +286,7 @@ def test_a_network_without_links_carries_nothing():
 
 def test_distances_are_least_sums_of_metrics():
     ends = [(1, 0), (2, 1), (2, 0), (3, 2)]
-    assert distances(5, ends, [1.0, 1.0, 5.0, np.inf], [0]).tolist() == [0.0, 1.0, 2.0, np.inf, np.inf]
+    assert shortest_ways(5, ends, [1.0, 1.0, 5.0, np.inf], [0])[0].tolist() == [0.0, 1.0, 2.0, np.inf, np.inf]
 
 
 # The planned network.

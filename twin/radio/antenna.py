@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from twin.sixg import sub_terahertz
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -67,7 +69,7 @@ def panel_of(carrier_hz: float) -> Panel:
         return Panel()
     if carrier_hz < 24.25e9:
         return Panel(rows=16, columns=8)
-    return Panel(columns=16) if carrier_hz < 100e9 else Panel(rows=1, columns=256, user_gain_db=17.0)
+    return Panel(columns=16) if carrier_hz < sub_terahertz.LOWEST_HZ else Panel(rows=1, columns=256, user_gain_db=17.0)
 
 
 def beamwidth_deg(coverage_shape: NDArray[Any]) -> NDArray[np.float32]:

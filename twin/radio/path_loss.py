@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, assert_never
 import numpy as np
 
 from twin.sixg import sub_terahertz
+from twin.sixg.sub_terahertz import SPEED_OF_LIGHT_MPS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 Office = Literal["mixed", "open"]
 
-SPEED_OF_LIGHT_MPS = 299_792_458.0
 EFFECTIVE_ENVIRONMENT_HEIGHT_M = 1.0
 """hE of TR 38.901 table 7.4.1-1, note 1, for users at street level."""
 MIN_DISTANCE_M: dict[Environment, float] = {"UMa": 10.0, "UMi": 10.0, "RMa": 10.0, "InH": 1.0, "SubTHz": 1.0}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from twin.attributes import to_native
 from twin.scenario import Scenario
+from twin.sixg import sub_terahertz
 from twin_app.scenarios.configured import configured
 from twin_app.scenarios.population import SLICES, user_equipments
 from twin_app.scenarios.radio_plan import co_sited, neighbour_relations, sites_and_cells
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from twin.entities import Cell
     from twin_app.scenarios.citymap import CityMap, SitePlan
     from twin_app.scenarios.spec import Carrier, Wanted
-
-SUB_THZ_HZ = 100e9
 
 
 def assemble(city: CityMap, plans: Sequence[SitePlan], wanted: Wanted, *, digest: str) -> Scenario:
@@ -111,7 +110,9 @@ def _beside(
 
 def _tuned(cell: Cell, carrier: Carrier) -> Cell:
     """Return a new cell with what the carrier says of its own."""
-    environment = carrier.environment or ("SubTHz" if carrier.carrier_hz >= SUB_THZ_HZ else cell.environment)
+    environment = carrier.environment or (
+        "SubTHz" if carrier.carrier_hz >= sub_terahertz.LOWEST_HZ else cell.environment
+    )
     cell = replace(cell, environment=environment)
     if carrier.power_mw is not None:
         cell = replace(cell, tx_power_dbm=float(to_native("configuredMaxTxPower", carrier.power_mw)))

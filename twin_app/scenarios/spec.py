@@ -31,6 +31,7 @@ from twin.attributes import AttributeValue, attributes_of, check
 from twin.entities import Environment, Kind, LandUse
 from twin.errors import ScenarioError, TwinError
 from twin.faults import fault
+from twin.sixg import sub_terahertz
 from twin_app.scenarios.yaml_lines import YamlFile, read_yaml
 
 if TYPE_CHECKING:
@@ -47,7 +48,6 @@ _SAID_CHARS = 60
 _HUGE = 10**15
 _DAY_S = 86_400.0
 _WORLD_M = 200_000.0
-_SUB_THZ_HZ = 100e9
 
 
 def _said(value: object) -> str:
@@ -172,9 +172,11 @@ class Carrier(_Part):
     def _fits(self) -> Carrier:
         if (self.sites is None) == (not self.hot_spots):
             raise ValueError("say either `sites` or `hot_spots`")
-        if self.hot_spots and self.carrier_hz < _SUB_THZ_HZ:
+        if self.hot_spots and self.carrier_hz < sub_terahertz.LOWEST_HZ:
             raise ValueError(f"`hot_spots` have carriers from 100 GHz; `{self.carrier_hz:g} Hz` goes to `sites`")
-        if self.environment is not None and (self.environment == "SubTHz") != (self.carrier_hz >= _SUB_THZ_HZ):
+        if self.environment is not None and (self.environment == "SubTHz") != (
+            self.carrier_hz >= sub_terahertz.LOWEST_HZ
+        ):
             raise ValueError(
                 f"`environment` is `SubTHz` from 100 GHz and one of UMa, UMi, RMa, InH below (TR 38.901);"
                 f" `{self.environment}` does not go with `{self.carrier_hz:g} Hz`"
